@@ -1,0 +1,168 @@
+// The only TypeScript file that loads the addon, and the typed description of everything in it. Runs on every thread that
+// needs native code. Native methods do one thing each and re-check what would be unsafe; policy is TypeScript.
+// Every failed system call becomes a HypervisorError `ERR_SYSCALL` with `errno` and `syscall`, filled at the call.
+
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { HypervisorError } from '../shared/errors.ts';
+
+/** How to map memory. Sizes in bytes, multiples of the page size (of the huge page where asked for). */
+export interface MapSpec {
+  readonly size: number;
+  readonly kind: 'anonymous' | 'memfd' | 'file';
+  /** kind 'file': path, opened read-write when `shared`, else read-only and mapped copy-on-write. */
+  readonly path?: string;
+  readonly shared?: boolean;
+  /** Byte offset in the file, page-aligned. */
+  readonly fileOffset?: number;
+  /** 'thp' = madvise(MADV_HUGEPAGE); 2 MiB / 1 GiB = MAP_HUGETLB (anonymous, memfd). */
+  readonly hugePages?: 'none' | 'thp' | '2M' | '1G';
+  /** Shown in /proc/self/maps (memfd name, or PR_SET_VMA_ANON_NAME where the kernel has it). */
+  readonly name?: string;
+}
+
+export interface NativeMapping {
+  /** Over the mapping; the last reference on any thread unmaps it. Only one such buffer exists per mapping. */
+  readonly buffer: SharedArrayBuffer;
+  readonly hostAddr: bigint;
+}
+
+/** Names of the fixed-size vCPU states: KVM_GET_x / KVM_SET_x. The buffer's length must be exactly the struct's size. */
+export type VcpuStateName = 'regs' | 'sregs' | 'fpu' | 'xsave' | 'xcrs' | 'debugregs' | 'events' | 'mpState' | 'lapic';
+
+export interface NativeSystem {
+  /** KVM_GET_API_VERSION. */
+  apiVersion(): number;
+  /** KVM_CHECK_EXTENSION on /dev/kvm. */
+  checkExtension(cap: number): number;
+  /** KVM_GET_VCPU_MMAP_SIZE, bytes. */
+  vcpuMmapSize(): number;
+  /** KVM_GET_SUPPORTED_CPUID: struct kvm_cpuid_entry2[] (40 bytes each). */
+  supportedCpuid(): Uint8Array;
+  /** KVM_GET_MSR_INDEX_LIST. */
+  msrIndexList(): Uint32Array;
+  /** KVM_CREATE_VM (retried on EINTR). */
+  createVm(): NativeVm;
+  close(): void;
+}
+
+/** A VM descriptor and its slots. Closing (or collection) deletes the slots first, then closes the descriptor. */
+export interface NativeVm {
+  readonly fd: number;
+  checkExtension(cap: number): number;
+  /** KVM_ENABLE_CAP. */
+  enableCap(cap: number, args: readonly number[]): void;
+  /**
+   * KVM_SET_USER_MEMORY_REGION. `owner` is kept alive until the slot is deleted (null for external memory, whose owner is
+   * the caller). size 0 deletes. All numbers are checked by the kernel.
+   */
+  setMemoryRegion(slot: number, flags: number, guestAddr: number, size: number, hostAddr: bigint, owner: SharedArrayBuffer | null): void;
+  /**
+   * KVM_GET_DIRTY_LOG of a slot that this object has registered; ORs it into `into` (one bit per page, LSB first).
+   * `into` must hold ALIGN(pages, 64) / 8 bytes at least: pages come from the slot as registered, never from the caller.
+   */
+  orDirtyLog(slot: number, into: Uint8Array): void;
+  createIrqchip(): void;
+  /** KVM_CREATE_PIT2. */
+  createPit(): void;
+  /** KVM_SET_TSS_ADDR / KVM_SET_IDENTITY_MAP_ADDR (VMX without unrestricted guest needs them). */
+  setTssAddr(addr: number): void;
+  setIdentityMapAddr(addr: number): void;
+  /** KVM_IRQ_LINE. */
+  irqLine(gsi: number, level: number): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** A vCPU. Created, driven and closed on one thread, its own. */
+export interface NativeVcpu {
+  readonly fd: number;
+  /** struct kvm_run and what follows it (KVM_GET_VCPU_MMAP_SIZE bytes), mapped shared. */
+  readonly runBuffer: SharedArrayBuffer;
+  /**
+   * KVM_RUN. Blocks. 0 = an exit to decode in runBuffer; otherwise -errno and nothing in runBuffer may be decoded (-EINTR: kicked;
+   * immediate_exit is already cleared). Counts exits and times into `stats` (see VcpuStats in the generated ABI).
+   * A bound function: call it detached, it allocates nothing.
+   */
+  readonly run: () => number;
+  getState(name: VcpuStateName, into: Uint8Array): void;
+  setState(name: VcpuStateName, from: Uint8Array): void;
+  /** KVM_GET_MSRS. Throws ERR_SYSCALL when fewer came back than were asked for. */
+  getMsrs(indices: Uint32Array): BigUint64Array;
+  setMsrs(indices: Uint32Array, values: BigUint64Array): void;
+  /** KVM_SET_CPUID2 with struct kvm_cpuid_entry2[] bytes. */
+  setCpuid(entries: Uint8Array): void;
+  /** KVM_SET_GUEST_DEBUG with struct kvm_guest_debug bytes. */
+  setGuestDebug(from: Uint8Array): void;
+  /** KVM_TRANSLATE: guest linear → physical; undefined where not mapped. */
+  translate(linear: bigint): bigint | undefined;
+  interrupt(vector: number): void;
+  nmi(): void;
+  close(): void;
+}
+
+export interface NativeAddon {
+  readonly pageSize: number;
+  mapMemory(spec: MapSpec): NativeMapping;
+  /** A buffer over memory that somebody else owns and keeps. Unsafe: checked against /proc/self/maps only. */
+  wrapExternal(hostAddr: bigint, size: number, writable: boolean): SharedArrayBuffer;
+  /** Address of a shared buffer's first byte (a shared WebAssembly.Memory's). */
+  addressOf(buffer: SharedArrayBuffer): bigint;
+  /** MADV_POPULATE_WRITE over [offset, offset + length) on `threads` threads; blocks. */
+  prefault(buffer: SharedArrayBuffer, offset: number, length: number, threads: number): void;
+  /** memset on a shared buffer. Bounds re-checked. */
+  fill(view: Uint8Array | DataView, offset: number, length: number, value: number): void;
+  /** memmove between shared or plain views. Bounds re-checked. */
+  copy(to: Uint8Array | DataView, toOffset: number, from: Uint8Array | DataView, fromOffset: number, length: number): void;
+  /**
+   * Atomically takes `pages` mark bytes from `marks` (at byte `first`), leaves zeros, and ORs them into `into` (one bit per page, LSB first).
+   * Returns how many marks were found.
+   */
+  takeMarks(marks: Uint8Array, first: number, pages: number, into: Uint8Array): number;
+  openSystem(path: string): NativeSystem;
+  /** Dups `fd` (F_DUPFD_CLOEXEC); ERR_NOT_A_VM when it is not a KVM VM's descriptor. */
+  attachVm(fd: number): NativeVm;
+  /** KVM_CREATE_VCPU on the VM whose descriptor is `vmFd` (the caller keeps that VM open), on the calling thread. */
+  createVcpu(vmFd: number, index: number, stats: Uint8Array): NativeVcpu;
+  /** gettid(). */
+  threadId(): number;
+  /** tgkill(getpid(), tid, the kick signal). False when the thread is gone (ESRCH). */
+  kick(tid: number): boolean;
+  /**
+   * A timer that sends the calling thread the kick signal every `periodMs`: so that worker.terminate() and process.exit(),
+   * which cannot reach a thread in KVM_RUN, end within a period. 0 stops it.
+   */
+  heartbeat(periodMs: number): void;
+  /** sched_setaffinity of the calling thread. */
+  setAffinity(cpus: readonly number[]): void;
+  getAffinity(): number[];
+  /** CLOCK_MONOTONIC, nanoseconds: the clock of the stats. */
+  monotonicNs(): number;
+  /** Tests only: the `nth` (1 = next) call from now on of a KVM ioctl by this name ('*' = any) fails with `errno`, once. '' disarms. KVM_RUN is not covered. */
+  injectFault(ioctl: string, nth: number, errno: number): void;
+}
+
+let addon: NativeAddon | undefined;
+
+/** The addon, loaded on first use. Throws `ERR_UNSUPPORTED_RUNTIME` (not Linux x64, Electron) or `ERR_ADDON` with what to do. */
+export function native(): NativeAddon {
+  addon ??= load();
+  return addon;
+}
+
+function load(): NativeAddon {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new HypervisorError('ERR_UNSUPPORTED_RUNTIME', `node-kvm runs on Linux x86-64, not on ${process.platform} ${process.arch}`);
+  }
+  if (process.versions['electron'] !== undefined) {
+    throw new HypervisorError('ERR_UNSUPPORTED_RUNTIME', 'Electron forbids external array buffers (V8 sandbox): run node-kvm in a Node process');
+  }
+  const require = createRequire(import.meta.url);
+  try {
+    // dist/ and native/ are both one level below the package's root, where prebuilds/ is.
+    const nodeGypBuild = require('node-gyp-build') as (root: string) => NativeAddon;
+    return nodeGypBuild(fileURLToPath(new URL('..', import.meta.url)));
+  } catch (cause) {
+    throw new HypervisorError('ERR_ADDON', `the native addon did not load: ${(cause as Error).message}; in a clone run 'npm run build'`, { cause });
+  }
+}

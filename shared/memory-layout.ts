@@ -1,0 +1,49 @@
+// What crosses threads of a KvmMemory: the shared header words and the structured-clonable descriptions. Pure types and
+// constants; the SharedArrayBuffers inside are the guest memory itself.
+
+/**
+ * Header words (Int32Array over `MemoryHandle.header`).
+ * | word       | written by           | read by                | meaning                                             |
+ * |------------|----------------------|------------------------|-----------------------------------------------------|
+ * | GENERATION | owner, after it has  | every attached thread, | +1 per change of the region table; an attached       |
+ * |            | posted the new table | on every access        | thread that sees a new value drains its channel      |
+ * | DISPOSED   | owner                | every attached thread  | 1: every access throws ERR_DISPOSED (bumps GENERATION too) |
+ */
+export const GENERATION = 0;
+export const DISPOSED = 1;
+export const HEADER_WORDS = 16;
+
+/** One region as it is sent to other threads. */
+export interface RegionDescriptor {
+  /** First guest physical address, bytes, page-aligned. */
+  readonly guestAddr: number;
+  /** Bytes, a multiple of the page size. */
+  readonly size: number;
+  /** Address in this process of the first byte. */
+  readonly hostAddr: bigint;
+  readonly readOnly: boolean;
+  /** The mapping that the region lies in, and where in it (bytes, page-aligned). Regions may share a mapping. */
+  readonly buffer: SharedArrayBuffer;
+  readonly offset: number;
+  /**
+   * One byte per page of the *mapping* (page of offset o: index o >>> 12), 1 = written through the API since the last harvest.
+   * Bytes rather than bits: marking is then a plain store *after* the data store, and x86 keeps the two in order; a bit
+   * would need an atomic read-modify-write (7–10 ns) on every write.
+   */
+  readonly marks: SharedArrayBuffer;
+}
+
+/** Structured-clonable; any thread of this process turns it into the same memory with `KvmMemory.attach(handle)`. */
+export interface MemoryHandle {
+  readonly kind: 'node-kvm.memory';
+  /** Name of the BroadcastChannel on which changed region tables are posted. */
+  readonly channel: string;
+  readonly header: SharedArrayBuffer;
+  readonly generation: number;
+  readonly regions: readonly RegionDescriptor[];
+}
+
+/** Messages on a memory's channel. `sync` asks the owner to post the table again (a late attach of an old handle). */
+export type MemoryMessage =
+  | { readonly type: 'table'; readonly generation: number; readonly regions: readonly RegionDescriptor[] }
+  | { readonly type: 'sync' };

@@ -1,0 +1,49 @@
+// What a loadable image is to a VirtualMachine. Main thread. Loaders (flat, elf, bios, program) make Images; vm/ consumes
+// them; neither imports the other's files beyond this one.
+
+import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
+import type { KvmMemory } from '../memory/kvm-memory.ts';
+import type { Device, DeviceSpec } from '../../../shared/device.ts';
+
+/** What a loader may use. */
+export interface LoadTarget {
+  readonly memory: KvmMemory;
+  readonly vcpus: number;
+}
+
+/**
+ * How one vCPU starts: applied over the state that KVM gives a new vCPU (which is x86's reset state: real mode at 0xfffffff0).
+ * Absent fields keep their reset value; `undefined` as a whole: start from the reset vector.
+ */
+export interface VcpuBoot {
+  readonly regs?: Partial<Regs>;
+  readonly sregs?: Partial<Sregs>;
+  /** False: this vCPU waits for INIT/SIPI (KVM_MP_STATE_UNINITIALIZED; needs the in-kernel irqchip). Default true. */
+  readonly runnable?: boolean;
+}
+
+/** A guest for engine 'kvm'. */
+export interface KvmImage {
+  readonly engine: 'kvm';
+  readonly kind: 'flat' | 'elf' | 'bios';
+  /** 'bare': vCPUs alone (HLT ends a vCPU). 'pc': in-kernel PIC, IOAPIC, LAPIC and PIT (HLT waits for an interrupt). */
+  readonly platform: 'bare' | 'pc';
+  /** Devices that the image cannot do without (a debug port, …); they come after the user's and never displace them. */
+  readonly devices?: readonly (Device | DeviceSpec)[];
+  /**
+   * Validates everything, then writes the image into memory and returns one start state per vCPU.
+   * Throws a coded error before anything was written (ERR_IMAGE_FORMAT, ERR_IMAGE_RANGE, ERR_IMAGE_READ).
+   */
+  load(target: LoadTarget): Promise<readonly VcpuBoot[]>;
+}
+
+/** A program for engine 'host': a JavaScript module or a WebAssembly module, run once per vCPU. */
+export interface ProgramImage {
+  readonly engine: 'host';
+  readonly kind: 'program';
+  readonly source: { readonly type: 'module'; readonly url: string } | { readonly type: 'wasm'; readonly bytes: Uint8Array };
+  /** Structured-clonable; handed to every vCPU's program. */
+  readonly data: unknown;
+}
+
+export type Image = KvmImage | ProgramImage;
