@@ -1,0 +1,76 @@
+// What a device is: ranges of ports or guest physical addresses, and two functions. Runs on every thread; pure.
+// A closure lives on the main thread; a module (DeviceSpec) lives where it is put: on each vCPU's own thread, or on the
+// VM's I/O worker. The table that routes an access to a device is device-table.ts.
+
+import type { GuestMemory } from './guest-memory.ts';
+import type { U64 } from './units.ts';
+
+/** Ports [base, base + length): 0 to 0xffff. */
+export interface PortRange {
+  readonly base: number;
+  readonly length: number;
+}
+
+/** Guest physical addresses [base, base + length), bytes. */
+export interface MmioRange {
+  readonly base: U64;
+  readonly length: U64;
+}
+
+/** What a read may answer: wider values are cut to the access's size; anything but an integer is ERR_DEVICE_HANDLER. */
+export type DeviceValue = number | bigint;
+
+/** Anything that handles accesses. Absent functions: reads give all ones, writes vanish. */
+export interface DeviceHandlers {
+  /** `offset` from the range's base in bytes; `size` 1, 2, 4 or 8 bytes (MMIO that crosses something may be 3, 5, 6 or 7). */
+  read?(offset: number, size: number): DeviceValue;
+  /** `value` is a number for up to 4 bytes, and a bigint for more (a number would not hold it). */
+  write?(offset: number, size: number, value: DeviceValue): void;
+}
+
+/**
+ * A device as a closure: its handlers run on the main thread, synchronously, while the vCPU sleeps. They may call
+ * `vm.stop()` or `vm.pause()`, but must not wait for them.
+ */
+export interface Device extends DeviceHandlers {
+  readonly name: string;
+  readonly pio?: PortRange;
+  readonly mmio?: MmioRange;
+}
+
+/** A device as a module: it exports `createDevice(context)`. Made by `deviceModule()`. */
+export interface DeviceSpec {
+  readonly kind: 'node-kvm.device-module';
+  readonly url: string;
+  readonly name: string;
+  readonly pio?: PortRange;
+  readonly mmio?: MmioRange;
+  /** 'vcpu': one instance on each vCPU's thread (share through `state`); 'io': one instance on the VM's I/O worker. */
+  readonly where: 'vcpu' | 'io';
+  readonly state?: SharedArrayBuffer;
+}
+
+/** What a device module's `createDevice` gets. */
+export interface DeviceContext {
+  readonly name: string;
+  /** The vCPU whose thread this instance lives on; -1 on the I/O worker. */
+  readonly vcpu: number;
+  readonly memory: GuestMemory;
+  /** The words that all instances share. */
+  readonly state: SharedArrayBuffer | undefined;
+  /** Ends the VM as if the guest had asked its firmware for it. */
+  end(reason: EndRequest): void;
+}
+
+/** How a device may end the VM. */
+export type EndRequest = 'power-off' | 'reset';
+
+/** What a device module exports. */
+export interface DeviceModule {
+  createDevice(context: DeviceContext): DeviceHandlers | Promise<DeviceHandlers>;
+}
+
+/** Type guard: is it a module rather than a closure? */
+export function isDeviceSpec(device: Device | DeviceSpec): device is DeviceSpec {
+  return 'kind' in device && device.kind === 'node-kvm.device-module';
+}
