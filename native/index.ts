@@ -3,7 +3,7 @@
 // Every failed system call becomes a HypervisorError `ERR_SYSCALL` with `errno` and `syscall`, filled at the call.
 
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { dirname } from 'node:path';
 import { HypervisorError } from '../shared/errors.ts';
 
 /** How to map memory. Sizes in bytes, multiples of the page size (of the huge page where asked for). */
@@ -159,9 +159,10 @@ function load(): NativeAddon {
   }
   const require = createRequire(import.meta.url);
   try {
-    // dist/ and native/ are both one level below the package's root, where prebuilds/ is.
+    // The package refers to itself: bundled or not, from wherever this code runs, that is where prebuilds/ is.
+    const root = dirname(require.resolve('node-kvm/package.json'));
     const nodeGypBuild = require('node-gyp-build') as (root: string) => NativeAddon;
-    return nodeGypBuild(fileURLToPath(new URL('..', import.meta.url)));
+    return nodeGypBuild(root);
   } catch (cause) {
     throw new HypervisorError('ERR_ADDON', `the native addon did not load: ${(cause as Error).message}; in a clone run 'npm run build'`, { cause });
   }

@@ -1,0 +1,202 @@
+// Builds everything and runs the project's jobs: `node build.mjs <job> [args]`. Needs Node, npm and a C++ toolchain only.
+// This file imports nothing but Node's own modules at the top, because it also installs node_modules on a fresh clone.
+
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(fileURLToPath(import.meta.url));
+process.chdir(root);
+
+/** Runs a program with our terminal; resolves when it ends with 0. */
+function run(command, args, { env = {}, quiet = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit', env: { ...process.env, ...env } });
+    let output = '';
+    child.stdout?.on('data', data => (output += data));
+    child.stderr?.on('data', data => (output += data));
+    child.on('error', error => reject(new Error(`${command}: ${error.message}`)));
+    child.on('close', (code, signal) => {
+      if (code === 0) return resolve(output);
+      reject(new Error(`${quiet ? output : ''}${command} ${args.join(' ')} ended with ${signal ?? code}`));
+    });
+  });
+}
+
+const node = (script, args = [], options = {}) => run(process.execPath, [script, ...args], options);
+const bin = (name, args = [], options = {}) => node(realpathSync(join('node_modules/.bin', name)), args, options);
+
+function walk(folder, keep) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name))
+    .filter(keep)
+    .sort();
+}
+
+/** Installs the dependencies of a fresh clone. */
+async function install() {
+  if (existsSync('node_modules/.package-lock.json')) return;
+  console.log('build: installing dependencies (npm ci)');
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+}
+
+/** npm's own node-gyp: `npm run` names it; without npm run it lies beside npm. */
+function nodeGyp() {
+  const named = process.env['npm_config_node_gyp'];
+  if (named && existsSync(named)) return named;
+  for (const folder of (process.env['PATH'] ?? '').split(':')) {
+    const npm = join(folder, 'npm');
+    if (!existsSync(npm)) continue;
+    const candidate = join(dirname(realpathSync(npm)), '../node_modules/node-gyp/bin/node-gyp.js');
+    if (existsSync(candidate)) return candidate;
+  }
+  throw new Error("node-gyp was not found beside npm: run this through 'npm run build'");
+}
+
+/** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
+async function buildNative({ force = false } = {}) {
+  const inputs = walk('native', file => /\.(cc|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
+  const hash = createHash('sha256').update(process.version).update(process.arch);
+  for (const file of inputs) hash.update(file).update(readFileSync(file));
+  const stamp = hash.digest('hex');
+  const addon = 'prebuilds/linux-x64/node.napi.glibc.node';
+  const abi = 'shared/generated/kvm-abi.ts';
+  if (!force && existsSync(addon) && existsSync(abi) && existsSync('build/native.stamp') && readFileSync('build/native.stamp', 'utf8') === stamp) return;
+
+  mkdirSync('build', { recursive: true });
+  mkdirSync('shared/generated', { recursive: true });
+  const cxx = process.env['CXX'] ?? 'g++';
+  console.log('build: KVM ABI from the kernel headers');
+  await run(cxx, ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-Inative', '-o', 'build/kvm-abi', ...walk('native/gen', file => file.endsWith('.cc'))]);
+  writeFileSync(abi, await run('build/kvm-abi', [], { quiet: true }));
+
+  console.log('build: native addon');
+  const env = {};
+  const prefix = join(dirname(process.execPath), '..');
+  if (!process.env['npm_config_nodedir'] && existsSync(join(prefix, 'include/node/node_api.h'))) env['npm_config_nodedir'] = prefix;
+  const verbose = process.env['VERBOSE'] === '1';
+  await node(nodeGyp(), ['rebuild', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])], { env, quiet: !verbose });
+  mkdirSync(dirname(addon), { recursive: true });
+  cpSync('native/build/Release/node_kvm.node', addon);
+  await run('strip', ['--strip-unneeded', addon]);
+  writeFileSync('build/native.stamp', stamp);
+}
+
+const shared = { bundle: true, platform: 'node', format: 'esm', target: 'node20.19', packages: 'external', sourcemap: 'linked', logLevel: 'warning' };
+
+/** dist/: the library, the command and the workers, each bundled; and the CommonJS door to the same modules. */
+async function buildTs() {
+  const { build } = await import('esbuild');
+  rmSync('dist', { recursive: true, force: true });
+  const workers = walk('src/workers', file => file.endsWith('-worker.ts'));
+  await build({
+    ...shared,
+    entryPoints: {
+      index: 'src/main/index.ts',
+      cli: 'src/main/cli/cli.ts',
+      ...Object.fromEntries(workers.map(file => [`workers/${relative('src/workers', file).replace(/\.ts$/, '')}`, file])),
+    },
+    outdir: 'dist',
+    splitting: true,
+    chunkNames: 'chunk-[hash]',
+  });
+  // Node >= 20.19 can require() an ES module: CommonJS users get the very same instance, so state is never doubled.
+  mkdirSync('dist/cjs', { recursive: true });
+  writeFileSync('dist/cjs/package.json', '{ "type": "commonjs" }\n');
+  writeFileSync('dist/cjs/index.js', "'use strict';\nmodule.exports = require('../index.js');\n");
+}
+
+/** Declarations, twice: TypeScript reads a package's CommonJS types as CommonJS only from a folder that says so. */
+async function buildTypes() {
+  rmSync('dist/types', { recursive: true, force: true });
+  await bin('tsc', ['-p', 'tsconfig.types.json']);
+  for (const file of walk('dist/types', name => name.endsWith('.d.ts'))) {
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/(from\s+|import\()(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2'));
+  }
+  cpSync('dist/types', 'dist/cjs/types', { recursive: true });
+}
+
+/** The freestanding guest of the examples, tests and benchmarks. */
+async function buildGuest() {
+  const { buildGuest: compile } = await import('./examples/guest/build.mjs');
+  await compile(join(root, 'build/guest'));
+}
+
+/** Programs that import 'node-kvm' like a user's: examples, benchmarks, tests. Bundled one by one into build/. */
+async function buildPrograms(folders) {
+  const { build } = await import('esbuild');
+  const entryPoints = folders.flatMap(folder => walk(folder, file => file.endsWith('.ts') && !file.endsWith('.d.ts')));
+  await build({ ...shared, entryPoints, outdir: 'build', outbase: '.', external: ['node-kvm'] });
+}
+
+async function buildAll() {
+  await buildNative();
+  await buildTs();
+  await buildGuest();
+}
+
+const typecheck = () => bin('tsc', ['-p', 'tsconfig.json', '--noEmit']);
+const lint = () => run(join('node_modules/.bin', 'biome'), ['check', '.']);
+
+const jobs = {
+  install: () => {},
+  native: () => buildNative(),
+  ts: () => buildTs(),
+  guest: () => buildGuest(),
+  typecheck,
+  lint,
+  async build() {
+    await buildAll();
+    await buildTypes();
+  },
+  async start(args) {
+    await buildAll();
+    await buildPrograms(['examples']);
+    await node('build/examples/main-job.js', args);
+  },
+  async test(args) {
+    rmSync('build/test', { recursive: true, force: true });
+    await buildAll();
+    await buildPrograms(['test', 'examples']);
+    if (args.length === 0) await typecheck();
+    await node('build/test/runner.js', args);
+  },
+  async bench([name, ...args]) {
+    await buildAll();
+    await buildPrograms(['bench']);
+    await node(`build/bench/${name}.js`, args);
+  },
+  async sanitize(args) {
+    await buildAll();
+    await buildPrograms(['test']);
+    const { sanitize } = await import('./native/test/sanitize.mjs');
+    await sanitize(args);
+  },
+  async package(args) {
+    await buildAll();
+    await buildTypes();
+    await buildPrograms(['test', 'examples']);
+    await node('build/test/package/check.js', args);
+  },
+  async docs() {
+    await buildNative();
+    await bin('typedoc', []);
+  },
+};
+
+const [job = 'build', ...args] = process.argv.slice(2);
+if (!Object.hasOwn(jobs, job)) {
+  console.error(`build: unknown job '${job}' (known: ${Object.keys(jobs).join(', ')})`);
+  process.exit(2);
+}
+try {
+  await install();
+  await jobs[job](args);
+} catch (error) {
+  console.error(`build: ${error.message}`);
+  process.exitCode = 1;
+}
