@@ -13,7 +13,10 @@ process.chdir(root);
 /** Runs a program with our terminal; resolves when it ends with 0. */
 function run(command, args, { env = {}, quiet = false } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit', env: { ...process.env, ...env } });
+    const child = spawn(command, args, {
+      stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+      env: { ...process.env, ...env },
+    });
     let output = '';
     child.stdout?.on('data', data => (output += data));
     child.stderr?.on('data', data => (output += data));
@@ -65,28 +68,57 @@ async function buildNative({ force = false } = {}) {
   const stamp = hash.digest('hex');
   const addon = 'prebuilds/linux-x64/node.napi.glibc.node';
   const abi = 'shared/generated/kvm-abi.ts';
-  if (!force && existsSync(addon) && existsSync(abi) && existsSync('build/native.stamp') && readFileSync('build/native.stamp', 'utf8') === stamp) return;
+  if (
+    !force &&
+    existsSync(addon) &&
+    existsSync(abi) &&
+    existsSync('build/native.stamp') &&
+    readFileSync('build/native.stamp', 'utf8') === stamp
+  )
+    return;
 
   mkdirSync('build', { recursive: true });
   mkdirSync('shared/generated', { recursive: true });
   const cxx = process.env['CXX'] ?? 'g++';
   console.log('build: KVM ABI from the kernel headers');
-  await run(cxx, ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-Inative', '-o', 'build/kvm-abi', ...walk('native/gen', file => file.endsWith('.cc'))]);
+  await run(cxx, [
+    '-std=c++20',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-Inative',
+    '-o',
+    'build/kvm-abi',
+    ...walk('native/gen', file => file.endsWith('.cc')),
+  ]);
   writeFileSync(abi, await run('build/kvm-abi', [], { quiet: true }));
 
   console.log('build: native addon');
   const env = {};
   const prefix = join(dirname(process.execPath), '..');
-  if (!process.env['npm_config_nodedir'] && existsSync(join(prefix, 'include/node/node_api.h'))) env['npm_config_nodedir'] = prefix;
+  if (!process.env['npm_config_nodedir'] && existsSync(join(prefix, 'include/node/node_api.h')))
+    env['npm_config_nodedir'] = prefix;
   const verbose = process.env['VERBOSE'] === '1';
-  await node(nodeGyp(), ['rebuild', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])], { env, quiet: !verbose });
+  await node(
+    nodeGyp(),
+    ['rebuild', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])],
+    { env, quiet: !verbose },
+  );
   mkdirSync(dirname(addon), { recursive: true });
   cpSync('native/build/Release/node_kvm.node', addon);
   await run('strip', ['--strip-unneeded', addon]);
   writeFileSync('build/native.stamp', stamp);
 }
 
-const shared = { bundle: true, platform: 'node', format: 'esm', target: 'node20.19', packages: 'external', sourcemap: 'linked', logLevel: 'warning' };
+const shared = {
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.19',
+  packages: 'external',
+  sourcemap: 'linked',
+  logLevel: 'warning',
+};
 
 /** dist/: the library, the command and the workers, each bundled; and the CommonJS door to the same modules. */
 async function buildTs() {
@@ -98,7 +130,9 @@ async function buildTs() {
     entryPoints: {
       index: 'src/main/index.ts',
       cli: 'src/main/cli/cli.ts',
-      ...Object.fromEntries(workers.map(file => [`workers/${relative('src/workers', file).replace(/\.ts$/, '')}`, file])),
+      ...Object.fromEntries(
+        workers.map(file => [`workers/${relative('src/workers', file).replace(/\.ts$/, '')}`, file]),
+      ),
     },
     outdir: 'dist',
     splitting: true,
@@ -115,7 +149,10 @@ async function buildTypes() {
   rmSync('dist/types', { recursive: true, force: true });
   await bin('tsc', ['-p', 'tsconfig.types.json']);
   for (const file of walk('dist/types', name => name.endsWith('.d.ts'))) {
-    writeFileSync(file, readFileSync(file, 'utf8').replace(/(from\s+|import\()(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2'));
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace(/(from\s+|import\()(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2'),
+    );
   }
   cpSync('dist/types', 'dist/cjs/types', { recursive: true });
 }

@@ -56,7 +56,14 @@ export interface NativeVm {
    * KVM_SET_USER_MEMORY_REGION. `owner` is kept alive until the slot is deleted (null for external memory, whose owner is
    * the caller). size 0 deletes. All numbers are checked by the kernel.
    */
-  setMemoryRegion(slot: number, flags: number, guestAddr: number, size: number, hostAddr: bigint, owner: SharedArrayBuffer | null): void;
+  setMemoryRegion(
+    slot: number,
+    flags: number,
+    guestAddr: number,
+    size: number,
+    hostAddr: bigint,
+    owner: SharedArrayBuffer | null,
+  ): void;
   /**
    * KVM_GET_DIRTY_LOG of a slot that this object has registered; ORs it into `into` (one bit per page, LSB first).
    * `into` must hold ALIGN(pages, 64) / 8 bytes at least: pages come from the slot as registered, never from the caller.
@@ -113,7 +120,13 @@ export interface NativeAddon {
   /** memset on a shared buffer. Bounds re-checked. */
   fill(view: Uint8Array | DataView, offset: number, length: number, value: number): void;
   /** memmove between shared or plain views. Bounds re-checked. */
-  copy(to: Uint8Array | DataView, toOffset: number, from: Uint8Array | DataView, fromOffset: number, length: number): void;
+  copy(
+    to: Uint8Array | DataView,
+    toOffset: number,
+    from: Uint8Array | DataView,
+    fromOffset: number,
+    length: number,
+  ): void;
   /**
    * Atomically takes `pages` mark bytes from `marks` (at byte `first`), leaves zeros, and ORs them into `into` (one bit per page, LSB first).
    * Returns how many marks were found.
@@ -152,10 +165,16 @@ export function native(): NativeAddon {
 
 function load(): NativeAddon {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new HypervisorError('ERR_UNSUPPORTED_RUNTIME', `node-kvm runs on Linux x86-64, not on ${process.platform} ${process.arch}`);
+    throw new HypervisorError(
+      'ERR_UNSUPPORTED_RUNTIME',
+      `node-kvm runs on Linux x86-64, not on ${process.platform} ${process.arch}`,
+    );
   }
   if (process.versions['electron'] !== undefined) {
-    throw new HypervisorError('ERR_UNSUPPORTED_RUNTIME', 'Electron forbids external array buffers (V8 sandbox): run node-kvm in a Node process');
+    throw new HypervisorError(
+      'ERR_UNSUPPORTED_RUNTIME',
+      'Electron forbids external array buffers (V8 sandbox): run node-kvm in a Node process',
+    );
   }
   const require = createRequire(import.meta.url);
   try {
@@ -164,6 +183,10 @@ function load(): NativeAddon {
     const nodeGypBuild = require('node-gyp-build') as (root: string) => NativeAddon;
     return nodeGypBuild(root);
   } catch (cause) {
-    throw new HypervisorError('ERR_ADDON', `the native addon did not load: ${(cause as Error).message}; in a clone run 'npm run build'`, { cause });
+    throw new HypervisorError(
+      'ERR_ADDON',
+      `the native addon did not load: ${(cause as Error).message}; in a clone run 'npm run build'`,
+      { cause },
+    );
   }
 }

@@ -91,14 +91,26 @@ export class HypervisorError extends Error {
 
 /** A `TypeError` with a code: the argument has the wrong type. Not a HypervisorError, as in Node's own API. */
 export function invalidType(name: string, expected: string, actual: unknown): TypeError & { code: ErrorCode } {
-  const shown = actual === null ? 'null' : typeof actual === 'object' ? (actual.constructor?.name ?? 'object') : `${typeof actual} ${String(actual)}`;
-  return Object.assign(new TypeError(`${name} must be ${expected}, got ${shown}`), { code: 'ERR_INVALID_ARG_TYPE' as const });
+  const shown =
+    actual === null
+      ? 'null'
+      : typeof actual === 'object'
+        ? (actual.constructor?.name ?? 'object')
+        : `${typeof actual} ${String(actual)}`;
+  return Object.assign(new TypeError(`${name} must be ${expected}, got ${shown}`), {
+    code: 'ERR_INVALID_ARG_TYPE' as const,
+  });
 }
 
 /** A `RangeError` with a code: the argument has the right type and an impossible value. */
 export function outOfRange(name: string, expected: string, actual: unknown): RangeError & { code: ErrorCode } {
-  const shown = typeof actual === 'bigint' || (typeof actual === 'number' && Number.isInteger(actual)) ? hexOf(actual) : String(actual);
-  return Object.assign(new RangeError(`${name} must be ${expected}, got ${shown}`), { code: 'ERR_OUT_OF_RANGE' as const });
+  const shown =
+    typeof actual === 'bigint' || (typeof actual === 'number' && Number.isInteger(actual))
+      ? hexOf(actual)
+      : String(actual);
+  return Object.assign(new RangeError(`${name} must be ${expected}, got ${shown}`), {
+    code: 'ERR_OUT_OF_RANGE' as const,
+  });
 }
 
 /** Throws `ERR_UNKNOWN_OPTION` when `options` has a key that is not in `known`; `undefined` options are fine. */
@@ -106,7 +118,9 @@ export function refuseUnknownKeys(options: object | undefined, known: readonly s
   if (options === undefined) return;
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
-      throw Object.assign(new TypeError(`${where} has no option '${key}' (known: ${known.join(', ')})`), { code: 'ERR_UNKNOWN_OPTION' as const });
+      throw Object.assign(new TypeError(`${where} has no option '${key}' (known: ${known.join(', ')})`), {
+        code: 'ERR_UNKNOWN_OPTION' as const,
+      });
     }
   }
 }

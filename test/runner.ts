@@ -25,7 +25,10 @@ interface Outcome {
 function runFile(file: string): Promise<Outcome> {
   return new Promise(resolve => {
     // A group of its own, so that a file that hangs is ended with everything that it started.
-    const child = spawn(process.execPath, ['--enable-source-maps', file], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, ['--enable-source-maps', file], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     let timedOut = false;
     child.stdout.on('data', data => (output += data));
@@ -36,7 +39,8 @@ function runFile(file: string): Promise<Outcome> {
     }, timeoutSeconds * 1000);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      const sum = (pattern: RegExp) => [...output.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
+      const sum = (pattern: RegExp) =>
+        [...output.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
       const total = sum(/^ {2}Total: +(\d+)$/gm);
       const passed = sum(/^ {2}Passed: +(\d+)$/gm);
       const uvuSkipped = sum(/^ {2}Skipped: +(\d+)$/gm);
@@ -47,7 +51,14 @@ function runFile(file: string): Promise<Outcome> {
       else if (uvuSkipped > 0) problem = `${uvuSkipped} tests skipped without a reason`;
       else if (passed !== total) problem = `${total - passed} of ${total} failed`;
       else if (total === 0 && skips.length === 0) problem = 'no test ran';
-      resolve({ file, output, passed, failed: Math.max(total - passed, problem === undefined ? 0 : 1), skips, problem });
+      resolve({
+        file,
+        output,
+        passed,
+        failed: Math.max(total - passed, problem === undefined ? 0 : 1),
+        skips,
+        problem,
+      });
     });
   });
 }
@@ -72,8 +83,11 @@ async function drain(): Promise<void> {
     outcomes.push(outcome);
     const skip = outcome.skips.length > 0 ? `, ${outcome.skips.length} suites skipped` : '';
     const verdict = outcome.problem === undefined ? 'ok  ' : 'FAIL';
-    console.log(`${verdict} ${relative('.', file)} (${outcome.passed} passed${skip}, ${((Date.now() - begin) / 1000).toFixed(1)} s)`);
-    if (outcome.problem !== undefined) console.log(`     ${outcome.problem}\n${outcome.output.replace(/^/gm, '     | ')}`);
+    console.log(
+      `${verdict} ${relative('.', file)} (${outcome.passed} passed${skip}, ${((Date.now() - begin) / 1000).toFixed(1)} s)`,
+    );
+    if (outcome.problem !== undefined)
+      console.log(`     ${outcome.problem}\n${outcome.output.replace(/^/gm, '     | ')}`);
     else if (process.env['VERBOSE'] === '1') console.log(outcome.output);
   }
 }

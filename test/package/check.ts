@@ -8,13 +8,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = process.cwd();
-const chosen = process.argv.includes('--node') ? (process.argv[process.argv.indexOf('--node') + 1] ?? '').split(',') : ['20', '22', '24', '26'];
+const chosen = process.argv.includes('--node')
+  ? (process.argv[process.argv.indexOf('--node') + 1] ?? '').split(',')
+  : ['20', '22', '24', '26'];
 const scratch = mkdtempSync(join(tmpdir(), 'node-kvm-package-'));
 let failures = 0;
 
 function sh(command: string, args: readonly string[], cwd: string): string {
   // npm's own variables would make the inner npm and node-gyp-build believe that they run in this project.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') || name === 'npm_config_cache'));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') || name === 'npm_config_cache'),
+  );
   return execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
@@ -38,19 +42,22 @@ function readmeExample(): string {
 
 function commonJs(source: string): string {
   const body = source.replace(/^import (\{[^}]*\}) from ('[^']+');$/gm, 'const $1 = require($2);');
-  if (/^import /m.test(body)) throw new Error('README example imports in a way that this check cannot turn into require()');
+  if (/^import /m.test(body))
+    throw new Error('README example imports in a way that this check cannot turn into require()');
   return `(async () => {\n${body}\n})();\n`;
 }
 
 try {
-  const [{ filename, files }] = JSON.parse(sh('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch], root)) as [
-    { filename: string; files: { path: string }[] },
-  ];
+  const [{ filename, files }] = JSON.parse(
+    sh('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch], root),
+  ) as [{ filename: string; files: { path: string }[] }];
   const tarball = join(scratch, filename);
   check('the tarball holds the prebuilt addon and no sources to build', () => {
     const paths = files.map(file => file.path);
-    if (!paths.some(path => path.startsWith('prebuilds/linux-x64/') && path.endsWith('.node'))) throw new Error(`no prebuilt addon among ${paths.join(' ')}`);
-    if (paths.some(path => path.endsWith('binding.gyp'))) throw new Error('binding.gyp is packed: npm would try to build');
+    if (!paths.some(path => path.startsWith('prebuilds/linux-x64/') && path.endsWith('.node')))
+      throw new Error(`no prebuilt addon among ${paths.join(' ')}`);
+    if (paths.some(path => path.endsWith('binding.gyp')))
+      throw new Error('binding.gyp is packed: npm would try to build');
   });
 
   const project = join(scratch, 'project');
@@ -60,7 +67,10 @@ try {
   writeFileSync(join(project, 'example.mjs'), readmeExample());
   writeFileSync(join(project, 'example.cjs'), commonJs(readmeExample()));
   writeFileSync(join(project, 'example.mts'), readmeExample());
-  writeFileSync(join(project, 'user.cts'), "import kvm = require('node-kvm');\nexport const size: number = new kvm.KvmMemory(4096).size();\n");
+  writeFileSync(
+    join(project, 'user.cts'),
+    "import kvm = require('node-kvm');\nexport const size: number = new kvm.KvmMemory(4096).size();\n",
+  );
   writeFileSync(
     join(project, 'tsconfig.json'),
     JSON.stringify({
@@ -104,7 +114,11 @@ try {
     sh(process.execPath, [join(root, 'node_modules/publint/src/cli.js'), tarball, '--strict'], root);
   });
   check('are the types wrong', () => {
-    sh(process.execPath, [join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'node16'], root);
+    sh(
+      process.execPath,
+      [join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'node16'],
+      root,
+    );
   });
 } finally {
   rmSync(scratch, { recursive: true, force: true });

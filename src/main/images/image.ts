@@ -1,9 +1,9 @@
 // What a loadable image is to a VirtualMachine. Main thread. Loaders (flat, elf, bios, program) make Images; vm/ consumes
 // them; neither imports the other's files beyond this one.
 
+import type { Device, DeviceSpec } from '../../../shared/device.ts';
 import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
 import type { KvmMemory } from '../memory/kvm-memory.ts';
-import type { Device, DeviceSpec } from '../../../shared/device.ts';
 
 /** What a loader may use. */
 export interface LoadTarget {
@@ -41,7 +41,9 @@ export interface KvmImage {
 export interface ProgramImage {
   readonly engine: 'host';
   readonly kind: 'program';
-  readonly source: { readonly type: 'module'; readonly url: string } | { readonly type: 'wasm'; readonly bytes: Uint8Array };
+  readonly source:
+    | { readonly type: 'module'; readonly url: string }
+    | { readonly type: 'wasm'; readonly bytes: Uint8Array };
   /** Structured-clonable; handed to every vCPU's program. */
   readonly data: unknown;
 }
