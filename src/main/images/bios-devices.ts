@@ -1,7 +1,7 @@
 // The devices without which PC firmware does not get anywhere: debug port, CMOS, host bridge, reset line. Closures on the
 // main thread. Sources: Intel 82441FX data sheet (PAM), PC/AT CMOS map as QEMU and SeaBIOS use it, SeaBIOS's debug port.
 
-import type { Device, DeviceValue, EndRequest } from '../../../shared/device.ts';
+import type { Device, DeviceAccess, DeviceValue } from '../../../shared/device.ts';
 import { HOLE_END, KIB, MIB } from '../../../shared/units.ts';
 import { ascending, type RamRegion } from './ranges.ts';
 
@@ -115,7 +115,6 @@ export class HostBridge implements Device {
   readonly #writable = new Set<number>();
   #address = 0;
   #memory: ShadowMemory | undefined;
-  #end: (reason: EndRequest) => void = () => {};
 
   constructor() {
     this.#config.setUint32(0x00, 0x1237_8086, true); // device, vendor
@@ -123,15 +122,10 @@ export class HostBridge implements Device {
   }
 
   /** Connects the bridge with a VM whose RAM at 0xe0000 has just been made read-only. */
-  attach(memory: ShadowMemory, end: (reason: EndRequest) => void): void {
+  attach(memory: ShadowMemory): void {
     this.#memory = memory;
-    this.#end = end;
     this.#writable.clear();
     for (const { register } of PAM_PIECES) this.#config.setUint8(register, 0);
-  }
-
-  end(reason: EndRequest): void {
-    this.#end(reason);
   }
 
   read(offset: number, size: number): DeviceValue {
@@ -143,11 +137,11 @@ export class HostBridge implements Device {
     return value;
   }
 
-  write(offset: number, size: number, value: DeviceValue): void {
+  write(offset: number, size: number, value: DeviceValue, access: DeviceAccess): void {
     const bits = Number(value) >>> 0;
     if (offset === 0 && size === 4) this.#address = bits;
     // 0xcf9, the reset register: bit 2 resets.
-    else if (offset === 1 && size === 1 && (bits & 4) !== 0) this.#end('reset');
+    else if (offset === 1 && size === 1 && (bits & 4) !== 0) access.end('reset');
     if (offset < 4) return;
     const register = this.#register(offset, size);
     // Identity registers are read-only, as in any PCI device.
@@ -187,13 +181,13 @@ export class HostBridge implements Device {
 }
 
 /** Port 0x64: reads as a controller with nothing attached would; command 0xfe pulls the processor's reset line. */
-export function keyboardReset(reset: () => void): Device {
+export function keyboardReset(): Device {
   return {
     name: 'keyboard-reset',
     pio: { base: 0x64, length: 1 },
     read: () => 0xff,
-    write: (_offset, _size, value) => {
-      if (Number(value) === 0xfe) reset();
+    write: (_offset, _size, value, access) => {
+      if (Number(value) === 0xfe) access.end('reset');
     },
   };
 }

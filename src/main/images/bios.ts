@@ -39,13 +39,12 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
   const source = imageSource(fileOrBytes, 'fileOrBytes', BIOS_MAX);
   const cmos = new CmosDevice();
   const bridge = new HostBridge();
-  const keyboard = keyboardReset(() => bridge.end('reset'));
   return {
     engine: 'kvm',
     kind: 'bios',
     platform: 'pc',
-    devices: [debugPort(onDebug ?? (() => {})), cmos, bridge, keyboard],
-    load: async ({ memory, vcpus, end }) => {
+    devices: [debugPort(onDebug ?? (() => {})), cmos, bridge, keyboardReset()],
+    load: async ({ memory, vcpus }) => {
       const bytes = await source.read();
       requireBios(bytes, source.name);
       const regions = memory.regions();
@@ -58,7 +57,7 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
       const low = bytes.subarray(Math.max(0, bytes.byteLength - LEGACY_SIZE));
       memory.write(MIB - low.byteLength, low);
       memory.setReadOnly(LEGACY_START, LEGACY_SIZE, true);
-      bridge.attach(memory, end);
+      bridge.attach(memory);
       return Array.from({ length: vcpus }, (_, index) => ({ runnable: index === 0 }));
     },
   };

@@ -1,7 +1,7 @@
 // What a loadable image is to a VirtualMachine. Main thread. Loaders (flat, elf, bios, program) make Images; vm/ consumes
 // them; neither imports the other's files beyond this one.
 
-import type { Device, DeviceSpec, EndRequest } from '../../../shared/device.ts';
+import type { Device, DeviceSpec } from '../../../shared/device.ts';
 import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
 import type { KvmMemory } from '../memory/kvm-memory.ts';
 
@@ -9,8 +9,6 @@ import type { KvmMemory } from '../memory/kvm-memory.ts';
 export interface LoadTarget {
   readonly memory: KvmMemory;
   readonly vcpus: number;
-  /** Ends the VM as the guest's firmware would: `finished` resolves with that reason. For devices that come with an image. */
-  readonly end: (reason: EndRequest) => void;
 }
 
 /**
