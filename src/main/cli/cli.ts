@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+// The command `node-kvm`: reads the command line and hands over to a command. Main thread.
+// Exit status: 0 it worked, 1 it failed, 2 wrong usage; 130 and 143 when SIGINT or SIGTERM ended a run.
+
+import { Command, CommanderError } from 'commander';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { doctorCommand } from './doctor.ts';
+import { runCommand } from './run.ts';
+import { UsageError } from './values.ts';
+
+const program = new Command('node-kvm')
+  .description('multi-vCPU virtual machines inside a Node process')
+  .version(packageJson.version)
+  .addCommand(doctorCommand())
+  .addCommand(runCommand())
+  .addHelpText('after', '\nExit status: 0 it worked, 1 it failed, 2 wrong usage.');
+// Commands made with `new Command` do not inherit this from the program.
+for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see '--help')");
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitStatus(error);
+}
+
+/** Usage errors are commander's own (already printed) and ours; anything else is a failure. */
+function exitStatus(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const coded = error as Error & { code?: unknown };
+  process.stderr.write(`node-kvm: ${coded.message}${typeof coded.code === 'string' ? ` [${coded.code}]` : ''}\n`);
+  return error instanceof UsageError ? 2 : 1;
+}
