@@ -119,33 +119,49 @@ Answer OpenMemory(Arguments& line) {
   return {};
 }
 
-/** words-read <name> <passes over all addresses>; check: sum of the values read. */
-Answer ReadWords(Arguments& line) {
-  const Workload& workload = *workloads.at(Next<std::string>(line));
-  const auto passes = Next<size_t>(line);
-  uint64_t sum = 0;
+namespace {
+
+template <typename T>
+Answer ReadAll(const Workload& workload, size_t passes) {
+  T sum{};
   const double start = NowNs();
   for (size_t pass = 0; pass < passes; ++pass) {
     for (const uint64_t address : workload.addresses) {
-      uint64_t value;
+      T value;
       if (!workload.memory.Read(address, value)) Unmapped();
       sum += value;
     }
   }
-  return {NowNs() - start, sum};
+  return {NowNs() - start, static_cast<uint64_t>(sum)};
 }
 
-/** words-write <name> <passes>: stores pass + address. */
-Answer WriteWords(Arguments& line) {
-  Workload& workload = *workloads.at(Next<std::string>(line));
-  const auto passes = Next<size_t>(line);
+template <typename T>
+Answer WriteAll(Workload& workload, size_t passes) {
   const double start = NowNs();
   for (size_t pass = 0; pass < passes; ++pass) {
     for (const uint64_t address : workload.addresses) {
-      if (!workload.memory.Write(address, pass + address)) Unmapped();
+      if (!workload.memory.Write(address, static_cast<T>(pass))) Unmapped();
     }
   }
   return {NowNs() - start, 0};
+}
+
+}  // namespace
+
+/** words-read <name> <u64|f64> <passes over all addresses>; check: sum of the values read. */
+Answer ReadWords(Arguments& line) {
+  const Workload& workload = *workloads.at(Next<std::string>(line));
+  const bool real = Next<std::string>(line) == "f64";
+  const auto passes = Next<size_t>(line);
+  return real ? ReadAll<double>(workload, passes) : ReadAll<uint64_t>(workload, passes);
+}
+
+/** words-write <name> <u64|f64> <passes>: stores the number of the pass. */
+Answer WriteWords(Arguments& line) {
+  Workload& workload = *workloads.at(Next<std::string>(line));
+  const bool real = Next<std::string>(line) == "f64";
+  const auto passes = Next<size_t>(line);
+  return real ? WriteAll<double>(workload, passes) : WriteAll<uint64_t>(workload, passes);
 }
 
 /** words-add <name> <passes>: adds 1 atomically; check: sum of the values before. */

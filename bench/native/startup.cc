@@ -1,8 +1,5 @@
 // From nothing to the guest's first exit on a fresh thread, and machines that do nothing: what the same costs in C.
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <future>
 #include <memory>
 #include <thread>
@@ -59,27 +56,14 @@ Answer StartVm(Arguments& line) {
   return {vm.first_exit() - start, 0};
 }
 
-/** Resident bytes of this process, private and shared. */
-uint64_t ResidentBytes() {
-  char text[256] = {};
-  const int fd = Checked(open("/proc/self/statm", O_RDONLY | O_CLOEXEC), "open /proc/self/statm");
-  Checked(static_cast<int>(read(fd, text, sizeof(text) - 1)), "read /proc/self/statm");
-  close(fd);
-  unsigned long long size = 0;
-  unsigned long long resident = 0;
-  if (std::sscanf(text, "%llu %llu", &size, &resident) != 2) Fail("parse /proc/self/statm");
-  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-/** idle-open <count> <memory bytes> <16|64> <code in hex>; check: resident bytes that they added. */
+/** idle-open <count> <memory bytes> <16|64> <code in hex>: until each is at its first exit. Who asked reads /proc/<pid>. */
 Answer OpenIdleVms(Arguments& line) {
   const auto count = Next<size_t>(line);
   const auto memory_bytes = Next<size_t>(line);
   const int mode = Next<int>(line);
   const auto code = FromHex(Next<std::string>(line));
-  const uint64_t before = ResidentBytes();
   for (size_t i = 0; i < count; ++i) idle.push_back(std::make_unique<IdleVm>(memory_bytes, code, mode));
-  return {0, ResidentBytes() - before};
+  return {};
 }
 
 /** idle-close: takes them down. */
