@@ -8,9 +8,13 @@
  * | GENERATION | owner, after it has  | every attached thread, | +1 per change of the region table; an attached       |
  * |            | posted the new table | on every access        | thread that sees a new value drains its channel      |
  * | DISPOSED   | owner                | every attached thread  | 1: every access throws ERR_DISPOSED (bumps GENERATION too) |
+ * | POSTED     | owner, before it     | a thread that attaches | the generation that is being posted: equal to the   |
+ * |            | posts a table        |                        | handle's, no table was missed before the channel was |
+ * |            |                      |                        | opened                                              |
  */
 export const GENERATION = 0;
 export const DISPOSED = 1;
+export const POSTED = 2;
 export const HEADER_WORDS = 16;
 
 /** One region as it is sent to other threads. */
@@ -21,7 +25,10 @@ export interface RegionDescriptor {
   readonly size: number;
   /** Address in this process of the first byte. */
   readonly hostAddr: bigint;
+  /** The library's accessors refuse to write (raw views of `buffer` do not), and so does KVM. */
   readonly readOnly: boolean;
+  /** KVM's id of it; undefined: no VM is attached, or the slot was unregistered. */
+  readonly slot: number | undefined;
   /** The mapping that the region lies in, and where in it (bytes, page-aligned). Regions may share a mapping. */
   readonly buffer: SharedArrayBuffer;
   readonly offset: number;
@@ -31,6 +38,13 @@ export interface RegionDescriptor {
    * would need an atomic read-modify-write (7–10 ns) on every write.
    */
   readonly marks: SharedArrayBuffer;
+  /** The shared WebAssembly.Memory that the region is, with backing 'wasm'. */
+  readonly wasm?: WasmMemory;
+}
+
+/** A shared WebAssembly.Memory, as far as it matters here (the DOM's types are not part of this project). */
+export interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
 }
 
 /** Structured-clonable; any thread of this process turns it into the same memory with `KvmMemory.attach(handle)`. */

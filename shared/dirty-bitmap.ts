@@ -1,0 +1,129 @@
+// A set of pages: one bit per page, least significant bit first, the format of KVM_GET_DIRTY_LOG. Runs on every thread;
+// pure. Not shared between threads: the words that several threads write are the mark bytes (span.ts).
+
+/** Called for each run of consecutive pages. */
+export type RunVisitor = (firstPage: number, pages: number) => void;
+
+export class DirtyBitmap {
+  readonly pages: number;
+  /** ALIGN(pages, 64) / 8 bytes: what KVM writes. Bits from `pages` on are zero. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #words: Uint32Array;
+
+  constructor(pages: number) {
+    this.pages = pages;
+    this.bytes = new Uint8Array(bitmapBytes(pages));
+    this.#words = new Uint32Array(this.bytes.buffer);
+  }
+
+  has(page: number): boolean {
+    return (((this.#words[page >>> 5] ?? 0) >>> (page & 31)) & 1) === 1;
+  }
+
+  clear(): void {
+    this.bytes.fill(0);
+  }
+
+  /** Adds the pages of `other`, which must be of the same length. */
+  or(other: DirtyBitmap): void {
+    const from = other.#words;
+    const to = this.#words;
+    for (let index = 0; index < from.length; index++) {
+      const word = from[index] as number;
+      // Mostly zero: not storing keeps pages of a large, clean bitmap uncommitted.
+      if (word !== 0) to[index] = (to[index] as number) | word;
+    }
+  }
+
+  /** Adds `from`'s pages [0, from.pages) as pages [first, first + from.pages) of this one. */
+  orAt(first: number, from: DirtyBitmap): void {
+    const shift = first & 31;
+    const base = first >>> 5;
+    const to = this.#words;
+    for (let index = 0; index < from.#words.length; index++) {
+      const word = from.#words[index] as number;
+      if (word === 0) continue;
+      to[base + index] = (to[base + index] as number) | (word << shift);
+      const carry = shift === 0 ? 0 : word >>> (32 - shift);
+      if (carry !== 0) to[base + index + 1] = (to[base + index + 1] as number) | carry;
+    }
+  }
+
+  /** Removes pages [first, first + pages). */
+  removeRange(first: number, pages: number): void {
+    this.#eachWord(first, pages, (index, mask) => {
+      const word = this.#words[index] as number;
+      if ((word & mask) !== 0) this.#words[index] = word & ~mask;
+    });
+  }
+
+  /** How many of pages [first, first + pages) are in the set. */
+  count(first: number, pages: number): number {
+    let total = 0;
+    this.#eachWord(first, pages, (index, mask) => {
+      let bits = (this.#words[index] as number) & mask;
+      if (bits === 0) return;
+      // The usual parallel bit count.
+      bits -= (bits >>> 1) & 0x5555_5555;
+      bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
+      total += Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+    });
+    return total;
+  }
+
+  /** Visits the runs within pages [first, first + pages), ascending, as long as possible. Time is per word and per run. */
+  eachRun(first: number, pages: number, visit: RunVisitor): void {
+    const words = this.#words;
+    const end = first + pages;
+    let start = -1;
+    for (let page = first; page < end; ) {
+      const bit = page & 31;
+      const word = words[page >>> 5] as number;
+      // Bits from `page` on that end the present stretch: set ones while searching, clear ones within a run.
+      const turns = (start < 0 ? word : ~word) >>> bit;
+      if (turns === 0) {
+        page += 32 - bit;
+        continue;
+      }
+      page += 31 - Math.clz32(turns & -turns);
+      if (page >= end) break;
+      if (start < 0) start = page;
+      else {
+        visit(start, page - start);
+        start = -1;
+      }
+    }
+    if (start >= 0) visit(start, end - start);
+  }
+
+  /** Pages [first, first + pages) as a bitmap of their own, which begins with bit 0. */
+  slice(first: number, pages: number): DirtyBitmap {
+    const result = new DirtyBitmap(pages);
+    const shift = first & 31;
+    const base = first >>> 5;
+    const to = result.#words;
+    for (let index = 0; index * 32 < pages; index++) {
+      const low = (this.#words[base + index] ?? 0) >>> shift;
+      const high = shift === 0 ? 0 : (this.#words[base + index + 1] ?? 0) << (32 - shift);
+      to[index] = low | high;
+    }
+    const rest = pages & 31;
+    if (rest !== 0) to[pages >>> 5] = (to[pages >>> 5] as number) & ((1 << rest) - 1);
+    return result;
+  }
+
+  #eachWord(first: number, pages: number, visit: (index: number, mask: number) => void): void {
+    const end = first + pages;
+    for (let page = first; page < end; ) {
+      const bit = page & 31;
+      const taken = Math.min(32 - bit, end - page);
+      visit(page >>> 5, taken === 32 ? -1 : ((1 << taken) - 1) << bit);
+      page += taken;
+    }
+  }
+}
+
+/** Bytes of a bitmap of `pages` pages: whole 64-bit words, as KVM writes them. */
+export function bitmapBytes(pages: number): number {
+  return Math.ceil(pages / 64) * 8;
+}

@@ -1,0 +1,84 @@
+// The region table: which guest physical addresses are RAM, and where. Runs on every thread; pure. Immutable: a change makes
+// a new table, so a reader on another thread never sees half of one. A naive model beside it: test/unit/memory-model.test.ts.
+
+import type { RegionDescriptor } from './memory-layout.ts';
+import { Span, SPAN_SIZE } from './span.ts';
+
+export class RegionTable {
+  /** Ascending by guest address, never overlapping. */
+  readonly regions: readonly RegionDescriptor[];
+  /** The same, cut into spans. */
+  readonly spans: readonly Span[];
+  /** Bytes of all regions together. */
+  readonly size: number;
+  /** The address after the last region's last byte; 0 without regions. */
+  readonly limit: number;
+
+  /** Spans of regions that `previous` holds too are taken over: they carry a dozen views each. */
+  constructor(regions: readonly RegionDescriptor[], previous?: RegionTable) {
+    this.regions = [...regions].sort((a, b) => a.guestAddr - b.guestAddr);
+    const spans: Span[] = [];
+    let size = 0;
+    for (const region of this.regions) {
+      size += region.size;
+      for (let from = 0; from < region.size; from += SPAN_SIZE) {
+        const known = previous?.find(region.guestAddr + from);
+        spans.push(
+          known?.region === region ? known : new Span(region, from, Math.min(SPAN_SIZE, region.size - from)),
+        );
+      }
+    }
+    this.spans = spans;
+    this.size = size;
+    this.limit = this.regions.reduce((limit, region) => Math.max(limit, region.guestAddr + region.size), 0);
+  }
+
+  /** The span that `addr` lies in. Binary search: O(log spans). */
+  find(addr: number): Span | undefined {
+    const index = lastAtOrBelow(this.spans, addr, span => span.start);
+    const span = this.spans[index];
+    return span !== undefined && addr < span.end ? span : undefined;
+  }
+
+  /** The spans of [addr, addr + length), which must be RAM without a gap; otherwise the first address that is not. */
+  cover(addr: number, length: number): readonly Span[] | number {
+    const found: Span[] = [];
+    const end = addr + length;
+    let index = lastAtOrBelow(this.spans, addr, span => span.start);
+    for (let at = addr; at < end; index++) {
+      const span = this.spans[index];
+      if (span === undefined || at < span.start || at >= span.end) return at;
+      found.push(span);
+      at = span.end;
+    }
+    return found;
+  }
+
+  /** The first region that shares a byte with [addr, addr + size). */
+  overlapping(addr: number, size: number): RegionDescriptor | undefined {
+    const at = lastAtOrBelow(this.regions, addr + size - 1, region => region.guestAddr);
+    const last = this.regions[at];
+    return last !== undefined && last.guestAddr + last.size > addr ? last : undefined;
+  }
+
+  /** The region that begins at `addr`. */
+  startingAt(addr: number): RegionDescriptor | undefined {
+    const region = this.regions[lastAtOrBelow(this.regions, addr, each => each.guestAddr)];
+    return region?.guestAddr === addr ? region : undefined;
+  }
+}
+
+/** Index of the last item whose key is ≤ `value`; -1 when there is none. Items ascend by key. */
+function lastAtOrBelow<T>(items: readonly T[], value: number, key: (item: T) => number): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    // SAFETY: low ≤ middle < high ≤ items.length.
+    if (key(items[middle] as T) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+export const EMPTY_TABLE = new RegionTable([]);

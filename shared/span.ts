@@ -1,0 +1,85 @@
+// A span: at most 1 GiB of one region, with every view of it made once. Runs on every thread; pure.
+// Regions are cut into spans so that offsets within one are 31-bit integers (which the JIT likes), so that typed arrays never
+// meet Node 20's limit of 4 GiB, and so that one cached object answers an access: bounds, views and dirty marks.
+
+import type { RegionDescriptor } from './memory-layout.ts';
+import { GIB, PAGE_SHIFT, PAGE_SIZE } from './units.ts';
+
+/** Bytes of a span at most; regions are cut at multiples of it from their first byte. */
+export const SPAN_SIZE = GIB;
+
+export class Span {
+  /** Guest physical addresses: first byte, and the byte after the last. */
+  readonly start: number;
+  readonly end: number;
+  readonly readOnly: boolean;
+  readonly region: RegionDescriptor;
+  readonly view: DataView;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly i8: Int8Array;
+  readonly u16: Uint16Array;
+  readonly i16: Int16Array;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly f32: Float32Array;
+  readonly u64: BigUint64Array;
+  readonly i64: BigInt64Array;
+  readonly f64: Float64Array;
+  /** One byte per page of this span. */
+  readonly marks: Uint8Array;
+
+  constructor(region: RegionDescriptor, from: number, size: number) {
+    const { buffer } = region;
+    const offset = region.offset + from;
+    this.start = region.guestAddr + from;
+    this.end = this.start + size;
+    this.readOnly = region.readOnly;
+    this.region = region;
+    this.view = new DataView(buffer, offset, size);
+    this.bytes = new Uint8Array(buffer, offset, size);
+    this.i8 = new Int8Array(buffer, offset, size);
+    this.u16 = new Uint16Array(buffer, offset, size / 2);
+    this.i16 = new Int16Array(buffer, offset, size / 2);
+    this.u32 = new Uint32Array(buffer, offset, size / 4);
+    this.i32 = new Int32Array(buffer, offset, size / 4);
+    this.f32 = new Float32Array(buffer, offset, size / 4);
+    this.u64 = new BigUint64Array(buffer, offset, size / 8);
+    this.i64 = new BigInt64Array(buffer, offset, size / 8);
+    this.f64 = new Float64Array(buffer, offset, size / 8);
+    this.marks = new Uint8Array(region.marks, offset / PAGE_SIZE, size / PAGE_SIZE);
+  }
+
+  /**
+   * Marks the pages of [at, at + length) as written through the API; length ≥ 1. To be called *after* the data was stored.
+   *
+   * Why plain stores suffice (x86-TSO): stores become visible in program order. A harvester first takes the mark (atomic
+   * exchange) and then reads the page. If it took our mark, our data was visible before the mark, so it reads new data. If
+   * it came before our mark, the mark is still there for the next harvest. Either way no page is lost; at worst one is
+   * reported twice. For the same reason the mark is stored even where it is set already: *skipping* the store would need a
+   * load of the mark, which the CPU may do before the data store is visible, and a harvest in between would lose the page.
+   * (Fast-string and non-temporal copies keep the order too: `rep movs` is ordered before later stores, and libc fences its
+   * non-temporal loops.)
+   */
+  mark(at: number, length: number): void {
+    const first = at >>> PAGE_SHIFT;
+    const last = (at + length - 1) >>> PAGE_SHIFT;
+    this.marks[first] = 1;
+    if (last !== first) this.marks.fill(1, first + 1, last + 1);
+  }
+}
+
+/** The span that no address lies in: what an empty memory's last-span cache holds. */
+export const NO_SPAN = new Span(
+  {
+    guestAddr: 0,
+    size: 0,
+    hostAddr: 0n,
+    readOnly: true,
+    slot: undefined,
+    buffer: new SharedArrayBuffer(0),
+    offset: 0,
+    marks: new SharedArrayBuffer(0),
+  },
+  0,
+  0,
+);
