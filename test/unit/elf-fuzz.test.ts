@@ -29,7 +29,8 @@ function check(bytes: Uint8Array): 'accepted' | 'refused' {
     assert.ok(segment.guestAddr >= 0 && Number.isSafeInteger(segment.guestAddr + segment.memorySize));
     for (const other of parsed.segments) {
       const apart =
-        other.guestAddr >= segment.guestAddr + segment.memorySize || segment.guestAddr >= other.guestAddr + other.memorySize;
+        other.guestAddr >= segment.guestAddr + segment.memorySize ||
+        segment.guestAddr >= other.guestAddr + other.memorySize;
       assert.ok(other === segment || apart);
     }
   }
@@ -51,8 +52,14 @@ test('damaged headers are refused or harmless', () => {
 });
 
 test('files cut at any place and random bytes are refused or harmless', () => {
-  fc.assert(fc.property(fc.nat({ max: file.byteLength }), size => void check(file.slice(0, size))), { numRuns: 1000 });
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 512 }), bytes => void check(bytes)), { numRuns: 1000 });
+  fc.assert(
+    fc.property(fc.nat({ max: file.byteLength }), size => void check(file.slice(0, size))),
+    { numRuns: 1000 },
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 512 }), bytes => void check(bytes)),
+    { numRuns: 1000 },
+  );
 });
 
 test.run();

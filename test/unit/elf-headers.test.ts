@@ -89,6 +89,9 @@ refused('a segment that ends above 2^53', /p_paddr/, {}, [{ paddr: 2n ** 53n - p
 refused('an alignment that is no power of two', /p_align/, {}, [{ align: 0x1001n }]);
 refused('an address that is not congruent to its offset', /p_vaddr/, {}, [{ vaddr: BigInt(CODE_ADDR + 1) }]);
 refused('overlapping segments', /p_paddr/, {}, [{ memsz: page + 1n }, { paddr: BigInt(CODE_ADDR) + page }]);
-refused('a segment inside another', /p_paddr/, {}, [{ memsz: page * 4n }, { paddr: BigInt(CODE_ADDR) + page, filesz: 1n, memsz: 1n }]);
+refused('a segment inside another', /p_paddr/, {}, [
+  { memsz: page * 4n },
+  { paddr: BigInt(CODE_ADDR) + page, filesz: 1n, memsz: 1n },
+]);
 
 test.run();

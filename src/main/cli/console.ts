@@ -20,7 +20,12 @@ export function consoleDevices(sink: ByteSink, withDebugPort: boolean): Device[]
 
 /** A port that prints what is written and reads as 0xe9, by which guests find it. */
 function bytePort(name: string, base: number, sink: ByteSink): Device {
-  return { name, pio: { base, length: 1 }, read: () => 0xe9, write: (_offset, _size, value) => sink(Number(value) & 0xff) };
+  return {
+    name,
+    pio: { base, length: 1 },
+    read: () => 0xe9,
+    write: (_offset, _size, value) => sink(Number(value) & 0xff),
+  };
 }
 
 function serialPort(sink: ByteSink): Device {
@@ -40,5 +45,9 @@ function serialPort(sink: ByteSink): Device {
 
 /** Any write ends the VM with reason 'power-off'. */
 function powerPort(): Device {
-  return { name: 'power', pio: { base: 0x604, length: 2 }, write: (_offset, _size, _value, access) => access.end('power-off') };
+  return {
+    name: 'power',
+    pio: { base: 0x604, length: 2 },
+    write: (_offset, _size, _value, access) => access.end('power-off'),
+  };
 }

@@ -26,7 +26,13 @@ export function doctorCommand(): Command {
 }
 
 function report(facts: HostCapabilities): string {
-  const rows = [...systemRows(facts), ...kvmRows(facts), ...trackerRows(facts), ...hugePageRows(facts), ...engineRows(facts)];
+  const rows = [
+    ...systemRows(facts),
+    ...kvmRows(facts),
+    ...trackerRows(facts),
+    ...hugePageRows(facts),
+    ...engineRows(facts),
+  ];
   const border = getBorderCharacters('void');
   const text = table(rows, {
     border,
@@ -56,7 +62,11 @@ function kvmRows({ kvm }: HostCapabilities): Row[] {
   if (kvm.apiVersion !== undefined) rows.push(['KVM API', '', `version ${kvm.apiVersion}`]);
   if (kvm.limits !== undefined) {
     const { vcpusRecommended, vcpusMax, memorySlots } = kvm.limits;
-    rows.push(['KVM limits', '', `${vcpusMax} vCPUs a VM (${vcpusRecommended} recommended), ${memorySlots} memory slots`]);
+    rows.push([
+      'KVM limits',
+      '',
+      `${vcpusMax} vCPUs a VM (${vcpusRecommended} recommended), ${memorySlots} memory slots`,
+    ]);
   }
   const names = Object.entries(kvm.capabilities)
     .filter(([, value]) => value > 0)

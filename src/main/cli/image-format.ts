@@ -3,8 +3,8 @@
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GIB, KIB, MIB } from '../../../shared/units.ts';
-import type { StartMode, StartRing } from '../images/boot-state.ts';
 import { bios } from '../images/bios.ts';
+import type { StartMode, StartRing } from '../images/boot-state.ts';
 import { elf } from '../images/elf.ts';
 import { flat } from '../images/flat.ts';
 import type { Image } from '../images/image.ts';
@@ -64,7 +64,9 @@ export function detectFormat(bytes: Uint8Array, path: string): Format {
 }
 
 function refuseMisplaced(format: Format, options: ImageOptions): void {
-  const allowed: readonly string[] = { elf: ['cpl'], flat: ['mode', 'cpl', 'at', 'entry'], bios: [], program: [] }[format];
+  const allowed: readonly string[] = { elf: ['cpl'], flat: ['mode', 'cpl', 'at', 'entry'], bios: [], program: [] }[
+    format
+  ];
   for (const name of ['mode', 'cpl', 'at', 'entry'] as const) {
     if (options[name] !== undefined && !allowed.includes(name)) {
       throw new UsageError(`--${name} has no meaning for an image of format ${format}`);

@@ -18,10 +18,12 @@ export const SELECTORS = {
   end: 0x40,
 } as const;
 
-/** GDT and TSS share a page. */
-export const DESCRIPTORS_SIZE = PAGE_SIZE;
+/** GDT, TSS and the TSS's I/O permission bitmap: three pages. */
+export const DESCRIPTORS_SIZE = 3 * PAGE_SIZE;
 const TSS_OFFSET = 0x100;
 const TSS_SIZE = 104;
+/** One bit per port, and a last byte of ones that the processor wants to find behind it. */
+const IO_BITMAP_SIZE = 0x1_0000 / 8 + 1;
 
 const ENTRIES = 512;
 const LARGE_PAGE = 2 * MIB;
@@ -62,7 +64,7 @@ export function identityMap(base: number, limit: number, user: boolean): Uint8Ar
   return new Uint8Array(entries.buffer);
 }
 
-/** GDT and TSS as one page for guest physical address `base`. */
+/** GDT and TSS for guest physical address `base`. */
 export function descriptorTables(base: number): Uint8Array {
   const page = new Uint8Array(DESCRIPTORS_SIZE);
   const view = new DataView(page.buffer);
@@ -74,8 +76,9 @@ export function descriptorTables(base: number): Uint8Array {
   put(SELECTORS.userCode64, flatSegment(SELECTORS.userCode64, 'code', 64, 3));
   // The 16-byte form of long mode; the base is below 3 GiB, so its upper half is 0.
   put(SELECTORS.task, taskSegment(base));
-  // No I/O permission bitmap: its offset is the end of the TSS. Ring 3 gets its ports through IOPL.
+  // Ring 3 may use every port, by IOPL and by this bitmap of zeros as well: PVM takes no IOPL from a guest, but follows the bitmap.
   view.setUint16(TSS_OFFSET + 102, TSS_SIZE, true);
+  page[TSS_OFFSET + TSS_SIZE + IO_BITMAP_SIZE - 1] = 0xff;
   return page;
 }
 
@@ -119,7 +122,7 @@ export function realModeSegment(selector: number, kind: 'code' | 'data'): Segmen
 export function taskSegment(base: number): Segment {
   return {
     base: BigInt(base + TSS_OFFSET),
-    limit: TSS_SIZE - 1,
+    limit: TSS_SIZE + IO_BITMAP_SIZE - 1,
     selector: SELECTORS.task,
     type: 0xb,
     present: 1,

@@ -101,7 +101,7 @@ export function parseElf(bytes: Uint8Array, name: string): ElfExecutable {
     }
     if (!Number.isSafeInteger(guestAddr + memorySize))
       refuse(field('p_paddr'), guestAddr, `${hex(memorySize)} bytes there end above 2^53 - 1`);
-    if (align > 1) {
+    if (align > 1 && memorySize > 0) {
       if (2 ** Math.round(Math.log2(align)) !== align) refuse(field('p_align'), align, 'not a power of two');
       if ((linear - fileOffset) % align !== 0)
         refuse(
