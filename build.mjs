@@ -3,7 +3,17 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -110,7 +120,7 @@ async function buildNative({ force = false } = {}) {
   writeFileSync('build/native.stamp', stamp);
 }
 
-const shared = {
+const bundling = {
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -118,15 +128,28 @@ const shared = {
   packages: 'external',
   sourcemap: 'linked',
   logLevel: 'warning',
+  write: false,
 };
+
+/** Writes what changed and removes what is gone: a program that runs meanwhile never finds its files missing. */
+function publish(folder, outputs, keep = () => false) {
+  const wanted = new Map(outputs.map(file => [relative(root, file.path), file.contents]));
+  for (const [path, contents] of wanted) {
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, contents);
+  }
+  for (const file of walk(folder, name => /\.js(\.map)?$/.test(name))) {
+    if (!wanted.has(file) && !keep(file)) rmSync(file);
+  }
+}
 
 /** dist/: the library, the command and the workers, each bundled; and the CommonJS door to the same modules. */
 async function buildTs() {
   const { build } = await import('esbuild');
-  rmSync('dist', { recursive: true, force: true });
   const workers = walk('src/workers', file => file.endsWith('-worker.ts'));
-  await build({
-    ...shared,
+  const { outputFiles } = await build({
+    ...bundling,
     entryPoints: {
       index: 'src/main/index.ts',
       cli: 'src/main/cli/cli.ts',
@@ -138,6 +161,8 @@ async function buildTs() {
     splitting: true,
     chunkNames: 'chunk-[hash]',
   });
+  publish('dist', outputFiles, file => file.startsWith('dist/cjs/'));
+  chmodSync('dist/cli.js', 0o755);
   // Node >= 20.19 can require() an ES module: CommonJS users get the very same instance, so state is never doubled.
   mkdirSync('dist/cjs', { recursive: true });
   writeFileSync('dist/cjs/package.json', '{ "type": "commonjs" }\n');
@@ -166,8 +191,17 @@ async function buildGuest() {
 /** Programs that import 'node-kvm' like a user's: examples, benchmarks, tests. Bundled one by one into build/. */
 async function buildPrograms(folders) {
   const { build } = await import('esbuild');
-  const entryPoints = folders.flatMap(folder => walk(folder, file => file.endsWith('.ts') && !file.endsWith('.d.ts')));
-  await build({ ...shared, entryPoints, outdir: 'build', outbase: '.', external: ['node-kvm'] });
+  for (const folder of folders) {
+    const entryPoints = walk(folder, file => file.endsWith('.ts') && !file.endsWith('.d.ts'));
+    const { outputFiles } = await build({
+      ...bundling,
+      entryPoints,
+      outdir: 'build',
+      outbase: '.',
+      external: ['node-kvm'],
+    });
+    publish(`build/${folder}`, outputFiles);
+  }
 }
 
 async function buildAll() {
@@ -196,7 +230,6 @@ const jobs = {
     await node('build/examples/main-job.js', args);
   },
   async test(args) {
-    rmSync('build/test', { recursive: true, force: true });
     await buildAll();
     await buildPrograms(['test', 'examples']);
     if (args.length === 0) await typecheck();
