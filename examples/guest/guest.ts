@@ -1,6 +1,6 @@
 // The host's view of the freestanding guest: the same numbers and layouts as in guest.h. Any thread.
 
-import { padding, struct, u32le, u64le } from 'node-kvm';
+import { type InputOf, padding, struct, u32le, u64le } from 'node-kvm';
 
 /** Bits of Params.command; the guest does them in this order. */
 export const COMMAND = { print: 1, count: 2, dirty: 4, doorbell: 8, exits: 16 } as const;
@@ -25,6 +25,11 @@ export const Params = struct({
   exits: u32le,
   reserved: padding(4),
 });
+/** What the host fills in. Addresses are plain numbers here. */
+export type InputParams = Omit<InputOf<typeof Params>, 'counter' | 'area'> & {
+  readonly counter: number;
+  readonly area: number;
+};
 /** Addresses of the words of Params that several sides use while the guest runs. */
 export const ARRIVED_ADDRESS = PARAMS_ADDRESS + 8;
 export const ANSWER_ADDRESS = PARAMS_ADDRESS + 52;
@@ -42,7 +47,10 @@ export const Report = struct({
 export const reportAddress = (vcpu: number) => REPORTS_ADDRESS + vcpu * Report.size;
 
 /** The page numbers that vCPU `vcpu` writes to, in order, repetitions included. */
-export function dirtySequence(params: { seed: number; areaPages: number; dirtyCount: number }, vcpu: number): number[] {
+export function dirtySequence(
+  params: { readonly seed: number; readonly areaPages: number; readonly dirtyCount: number },
+  vcpu: number,
+): number[] {
   let state = (params.seed + vcpu) >>> 0;
   return Array.from({ length: params.dirtyCount }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -6,9 +6,7 @@ import { availableParallelism, cpus, release } from 'node:os';
 import { native } from '../../native/index.ts';
 import { KVM_API_VERSION, KVM_CAP } from '../../shared/generated/kvm-abi.ts';
 import { KIB } from '../../shared/units.ts';
-
-/** Where KVM is looked for; the environment variable NODE_KVM_DEVICE names another device (or hides the real one). */
-const DEFAULT_DEVICE = '/dev/kvm';
+import { kvmDevice } from './vm/engine.ts';
 
 /** Hardware (or paravirtual) virtualization behind /dev/kvm. */
 export type KvmKind = 'vmx' | 'svm' | 'pvm' | 'unknown';
@@ -114,7 +112,7 @@ function probeExternalBuffers(): Availability {
 }
 
 function probeKvm(addon: Availability): KvmCapabilities {
-  const device = process.env['NODE_KVM_DEVICE'] ?? DEFAULT_DEVICE;
+  const device = kvmDevice();
   const base = { device, present: existsSync(device), usable: false, kind: kvmKind(), capabilities: {} };
   if (!base.present) return { ...base, problem: `there is no ${device}`, remedy: remedyForMissing(base.kind) };
   try {
