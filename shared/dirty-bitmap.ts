@@ -51,6 +51,10 @@ export class DirtyBitmap {
 
   /** Removes pages [first, first + pages). */
   removeRange(first: number, pages: number): void {
+    if (pages === this.pages) {
+      this.clear();
+      return;
+    }
     this.#eachWord(first, pages, (index, mask) => {
       const word = this.#words[index] as number;
       if ((word & mask) !== 0) this.#words[index] = word & ~mask;

@@ -1,0 +1,138 @@
+// Mappings: the host memory that regions lie in, each with its SharedArrayBuffer, its mark bytes and its dirty bits. Any thread
+// that owns memory. A mapping lives as long as any reference to its buffer, on any thread, or a KVM slot over it.
+
+import { native } from '../../../native/index.ts';
+import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
+import type { WasmMemory } from '../../../shared/memory-layout.ts';
+import { hex, KIB, PAGE_SIZE } from '../../../shared/units.ts';
+import type { MapPlan } from './options.ts';
+
+/** What is needed of the WebAssembly global; its types are part of the DOM's library only. */
+interface WasmGlobal {
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory;
+}
+
+export class Mapping {
+  readonly buffer: SharedArrayBuffer;
+  /** Address of the buffer's first byte. */
+  readonly hostAddr: bigint;
+  readonly wasm: WasmMemory | undefined;
+  readonly pages: number;
+  /** One byte per page, see RegionDescriptor.marks. Not committed until it is written. */
+  readonly marks: SharedArrayBuffer;
+  readonly #markBytes: Uint8Array;
+  // Dirty pages that were moved out of their source: waiting for a harvest, and handed to the open one. Both are pages of
+  // the *mapping*: splitting and merging regions moves nothing, and a page that is mapped twice is dirty at both addresses.
+  #pending: DirtyBitmap;
+  #taken: DirtyBitmap;
+
+  constructor(buffer: SharedArrayBuffer, hostAddr: bigint, wasm?: WasmMemory) {
+    this.buffer = buffer;
+    this.hostAddr = hostAddr;
+    this.wasm = wasm;
+    this.pages = buffer.byteLength / PAGE_SIZE;
+    this.marks = new SharedArrayBuffer(this.pages);
+    this.#markBytes = new Uint8Array(this.marks);
+    this.#pending = new DirtyBitmap(this.pages);
+    this.#taken = new DirtyBitmap(this.pages);
+  }
+
+  get pending(): DirtyBitmap {
+    return this.#pending;
+  }
+
+  /** Moves the marks of writes through the API into *pending*. */
+  collectMarks(): void {
+    native().takeMarks(this.#markBytes, 0, this.pages, this.#pending.bytes);
+  }
+
+  /** Forgets the marks of writes that were made while nobody tracked. */
+  dropMarks(): void {
+    native().takeMarks(this.#markBytes, 0, this.pages, new DirtyBitmap(this.pages).bytes);
+  }
+
+  /** Hands everything pending to a harvest; what is collected from now on is the next one's. */
+  take(): DirtyBitmap {
+    const taken = this.#pending;
+    this.#pending = this.#taken;
+    this.#taken = taken;
+    return taken;
+  }
+
+  /** Ends the harvest: what is left in the taken bitmap is pending again. */
+  giveBack(): void {
+    this.#pending.or(this.#taken);
+    this.#taken.clear();
+  }
+}
+
+/** Maps what was planned and validated. Nothing stays mapped when it throws. @throws HypervisorError `ERR_SYSCALL` */
+export function createMapping(plan: MapPlan, size: number, name: string): Mapping {
+  const addon = native();
+  const mapping = plan.kind === 'wasm' ? createWasm(size) : createNative(plan, plan.kind, size, name);
+  if (plan.prefaultThreads > 0) addon.prefault(mapping.buffer, 0, size, plan.prefaultThreads);
+  remember(mapping);
+  return mapping;
+}
+
+function createNative(plan: MapPlan, kind: 'anonymous' | 'memfd' | 'file', size: number, name: string): Mapping {
+  const { file, hugePages } = plan;
+  const source = file === undefined ? {} : { path: file.path, shared: file.shared, fileOffset: file.offset };
+  const { buffer, hostAddr } = native().mapMemory({ size, kind, hugePages, name, ...source });
+  return new Mapping(buffer, hostAddr);
+}
+
+function createWasm(size: number): Mapping {
+  const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WasmGlobal };
+  const pages = size / (64 * KIB);
+  // initial == maximum: it never grows, so its buffer is the same object for good.
+  const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  return new Mapping(wasm.buffer, native().addressOf(wasm.buffer), wasm);
+}
+
+/** Where an external range lies: in which buffer, and at which offset of it. */
+export interface ExternalPlace {
+  readonly buffer: SharedArrayBuffer;
+  /** Address of the buffer's first byte. */
+  readonly base: bigint;
+  readonly offset: number;
+}
+
+/**
+ * A buffer over [hostAddr, hostAddr + size), memory that the caller owns and keeps mapped. If it is part of a mapping of this library,
+ * that mapping's own buffer: Node 20 ends the process when Atomics.wait and notify use different buffers over one address.
+ * @throws HypervisorError `ERR_MEMORY_OVERLAP` when it is partly in a mapping of the library; what native.wrapExternal refuses
+ */
+export function placeExternal(hostAddr: bigint, size: number): ExternalPlace {
+  const end = hostAddr + BigInt(size);
+  for (const { base, buffer } of liveBuffers()) {
+    const limit = base + BigInt(buffer.byteLength);
+    if (hostAddr >= base && end <= limit) return { buffer, base, offset: Number(hostAddr - base) };
+    if (hostAddr < limit && end > base) {
+      throw new HypervisorError(
+        'ERR_MEMORY_OVERLAP',
+        `host range [${hex(hostAddr)}, ${hex(end)}) is partly in the mapping [${hex(base)}, ${hex(limit)}): ` +
+          'an external region lies in one mapping, or in none of this library',
+      );
+    }
+  }
+  // Always writable: read-only is the library's and KVM's business, and a raw store through a view must not fault.
+  const buffer = native().wrapExternal(hostAddr, size, true);
+  return { buffer, base: hostAddr, offset: 0 };
+}
+
+// The buffers over host memory that this thread made and that are still alive.
+const known = new Map<bigint, WeakRef<SharedArrayBuffer>>();
+
+export function remember(mapping: Mapping): void {
+  known.set(mapping.hostAddr, new WeakRef(mapping.buffer));
+}
+
+function* liveBuffers(): Iterable<{ base: bigint; buffer: SharedArrayBuffer }> {
+  for (const [base, weak] of known) {
+    const buffer = weak.deref();
+    if (buffer === undefined) known.delete(base);
+    else yield { base, buffer };
+  }
+}

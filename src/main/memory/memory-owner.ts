@@ -1,0 +1,243 @@
+// The owner of a memory: regions, slots and dirty state, and every change of them. Thread: the one that made the memory; all
+// methods are synchronous, so that thread is the lock. Arguments are validated by KvmMemory. Each change is: check → map → make
+// KVM follow (all or nothing) → replace the list → publish.
+
+import { native, type NativeVm } from '../../../native/index.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
+import type { MemoryHandle, RegionDescriptor } from '../../../shared/memory-layout.ts';
+import { hex, HOLE_END, HOLE_START, PAGE_SHIFT } from '../../../shared/units.ts';
+import { type DirtyHarvest, DirtyTracker, MarkSource } from './dirty-tracker.ts';
+import { createMapping, Mapping, placeExternal, remember } from './mapping.ts';
+import { type MapPlan, type MemoryOptions, planMapping } from './options.ts';
+import { describe, endOf, freeSlot, hostAddrOf, type OwnedRegion, placeText, withReadOnly } from './region-list.ts';
+import { type Quiescer, Slots } from './slots.ts';
+import { TablePublisher } from './table-publisher.ts';
+
+/** Called with each new table, before other threads hear of it. */
+export type Install = (regions: readonly RegionDescriptor[], generation: number) => void;
+
+export interface SlotRequest {
+  readonly slot: number;
+  readonly guestAddr: number;
+  readonly size: number;
+  readonly hostAddr: bigint;
+  readonly readOnly: boolean;
+}
+
+export class MemoryOwner {
+  readonly #publisher = new TablePublisher();
+  readonly #install: Install;
+  readonly #slots = new Slots(region => this.#change([region], [{ ...region, slot: undefined }]));
+  readonly #tracker = new DirtyTracker([this.#slots, new MarkSource()]);
+  readonly #base: Mapping;
+  /** Ascending by guest address. */
+  #regions: readonly OwnedRegion[] = [];
+
+  /** Maps RAM: up to 3 GiB at address 0, the rest at 4 GiB. `install` must work by the time that `start()` is called. */
+  constructor(size: number, options: MemoryOptions, install: Install) {
+    this.#install = install;
+    const low = Math.min(size, HOLE_START);
+    const high = size - low;
+    const lowPlan = planMapping(options, low);
+    const highPlan = high === 0 ? undefined : planMapping(continued(options, low), high);
+    if (highPlan?.kind === 'wasm') planMapping(options, size); // refuses: more than a WebAssembly.Memory holds here
+    this.#base = createMapping(lowPlan, low, 'node-kvm:ram');
+    const regions = [plainRegion(0, this.#base, false)];
+    if (highPlan !== undefined) {
+      regions.push(plainRegion(HOLE_END, createMapping(highPlan, high, 'node-kvm:ram-high'), false));
+    }
+    this.#regions = regions;
+  }
+
+  get header(): SharedArrayBuffer {
+    return this.#publisher.header;
+  }
+
+  get handle(): MemoryHandle {
+    return this.#publisher.handle();
+  }
+
+  get tracking(): boolean {
+    return this.#tracker.on;
+  }
+
+  get attached(): boolean {
+    return this.#slots.attached;
+  }
+
+  /** Publishes the first table. */
+  start(): void {
+    this.#change([], []);
+  }
+
+  /** Host address of guest address 0. */
+  hostAddress(): bigint {
+    if (!this.#regions.some(region => region.mapping === this.#base)) {
+      throw new HypervisorError('ERR_MEMORY_UNMAPPED', 'the base region was removed');
+    }
+    return this.#base.hostAddr;
+  }
+
+  // ── regions ──
+
+  /** Returns the new region's host address. */
+  addRegion(guestAddr: number, size: number, plan: MapPlan, readOnly: boolean, contents: Uint8Array | undefined): bigint {
+    this.#refuseOverlap(guestAddr, size);
+    const mapping = createMapping(plan, size, 'node-kvm:region');
+    if (contents !== undefined && contents.byteLength > 0) {
+      native().copy(new DataView(mapping.buffer), 0, contents, 0, contents.byteLength);
+      // After the bytes, as every write through the API.
+      new Uint8Array(mapping.marks).fill(1, 0, ((contents.byteLength - 1) >>> PAGE_SHIFT) + 1);
+    }
+    this.#add(plainRegion(guestAddr, mapping, readOnly));
+    return mapping.hostAddr;
+  }
+
+  addExternalRegion(guestAddr: number, hostAddr: bigint, size: number, readOnly: boolean): void {
+    this.#refuseOverlap(guestAddr, size);
+    const { buffer, base, offset } = placeExternal(hostAddr, size);
+    // One Mapping per buffer: its pages are dirty at every address that they are mapped at.
+    let mapping = this.#regions.find(region => region.mapping.buffer === buffer)?.mapping;
+    if (mapping === undefined) {
+      mapping = new Mapping(buffer, base);
+      remember(mapping);
+    }
+    this.#add({ ...plainRegion(guestAddr, mapping, readOnly), offset, size });
+  }
+
+  removeRegion(guestAddr: number): void {
+    const region = this.#regions.find(each => each.guestAddr === guestAddr);
+    if (region === undefined) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region begins at ${hex(guestAddr)}`);
+    this.#slots.replace([region], []);
+    this.#change([region], []);
+  }
+
+  /** The range must be mapped without a gap, which the caller has checked. */
+  setReadOnly(guestAddr: number, size: number, readOnly: boolean): void {
+    const next = withReadOnly(this.#regions, guestAddr, guestAddr + size, readOnly, this.#slots.limit);
+    const gone = this.#regions.filter(region => !next.includes(region));
+    const fresh = next.filter(region => !this.#regions.includes(region));
+    if (fresh.length === 0) return;
+    this.#slots.replace(gone, fresh);
+    this.#change(gone, fresh);
+  }
+
+  #refuseOverlap(guestAddr: number, size: number): void {
+    const taken = this.#regions.find(region => region.guestAddr < guestAddr + size && guestAddr < endOf(region));
+    if (taken === undefined) return;
+    const asked = placeText({ guestAddr, size });
+    throw new HypervisorError('ERR_MEMORY_OVERLAP', `region ${asked} overlaps the region ${placeText(taken)}`);
+  }
+
+  #add(region: OwnedRegion): void {
+    const slotted = this.#slots.attached ? { ...region, slot: freeSlot(this.#usedSlots(), this.#slots.limit) } : region;
+    this.#slots.replace([], [slotted]);
+    this.#change([], [slotted]);
+  }
+
+  #usedSlots(): Set<number> {
+    return new Set(this.#regions.flatMap(region => (region.slot === undefined ? [] : [region.slot])));
+  }
+
+  /** The new list, for this thread and then for all others. */
+  #change(gone: readonly OwnedRegion[], fresh: readonly OwnedRegion[]): void {
+    const kept = this.#regions.filter(region => !gone.includes(region));
+    this.#regions = [...kept, ...fresh].sort((a, b) => a.guestAddr - b.guestAddr);
+    const table = this.#regions.map(describe);
+    this.#install(table, this.#publisher.generation + 1);
+    this.#publisher.publish(table);
+  }
+
+  // ── the VM ──
+
+  /** Every region becomes a slot, the lowest ids first. Nothing changed when it throws. */
+  attachVm(vm: NativeVm, owned: boolean, quiescer: Quiescer | undefined): void {
+    this.refuseAttached();
+    const slotted = this.#regions.map((region, slot) => ({ ...region, slot }));
+    this.#slots.attach(vm, owned, quiescer, slotted);
+    this.#change(this.#regions, slotted);
+  }
+
+  detachVm(): void {
+    if (!this.#slots.attached) return;
+    this.#slots.detach(this.#regions);
+    this.#change(this.#regions, this.#regions.map(region => ({ ...region, slot: undefined })));
+  }
+
+  refuseAttached(): void {
+    if (this.#slots.attached) throw new HypervisorError('ERR_VM_ATTACHED', 'a VM is attached to this memory already');
+  }
+
+  registerSlot(request: SlotRequest): void {
+    const { slot, guestAddr, size, hostAddr, readOnly } = request;
+    if (!this.#slots.attached) {
+      throw new HypervisorError('ERR_VM_NOT_ATTACHED', 'registerSlot needs a VM: call attachVmFd() first');
+    }
+    if (slot >= this.#slots.limit) {
+      throw new HypervisorError('ERR_TOO_MANY_SLOTS', `slot ${slot}: this KVM has slots 0 to ${this.#slots.limit - 1}`);
+    }
+    const region = this.#regions.find(each => each.guestAddr === guestAddr);
+    if (region === undefined || region.size !== size || hostAddrOf(region) !== hostAddr) {
+      const have = region === undefined ? 'none there' : `${placeText(region)} at host ${hex(hostAddrOf(region))}`;
+      throw new HypervisorError(
+        'ERR_SLOT_MISMATCH',
+        `slot ${slot} as ${placeText({ guestAddr, size })} at host ${hex(hostAddr)} is no region of this memory; the region is ${have}`,
+      );
+    }
+    const holder = this.#regions.find(each => each.slot === slot);
+    if (holder !== undefined && holder !== region) {
+      throw new HypervisorError('ERR_SLOT_EXISTS', `slot ${slot} is the region ${placeText(holder)}`);
+    }
+    if (holder === region && region.slotReadOnly === readOnly) return;
+    this.#replaceOne(region, { ...region, slot, slotReadOnly: readOnly });
+  }
+
+  unregisterSlot(slot: number): void {
+    const region = this.#regions.find(each => each.slot === slot);
+    if (region === undefined) throw new HypervisorError('ERR_SLOT_UNKNOWN', `there is no slot ${slot}`);
+    this.#replaceOne(region, { ...region, slot: undefined, slotReadOnly: false });
+  }
+
+  #replaceOne(region: OwnedRegion, next: OwnedRegion): void {
+    this.#slots.replace([region], [next]);
+    this.#change([region], [next]);
+  }
+
+  // ── dirty tracking ──
+
+  enableDirtyTracking(): void {
+    this.#tracker.enable(this.#regions);
+  }
+
+  disableDirtyTracking(): void {
+    this.#tracker.disable(this.#regions);
+  }
+
+  harvest(): DirtyHarvest {
+    return this.#tracker.harvest(this.#regions);
+  }
+
+  // ── the end ──
+
+  /** Slots, then descriptors, then the table: the mappings go with the last reference to their buffers. */
+  dispose(): void {
+    if (this.#slots.inUse) {
+      throw new HypervisorError('ERR_MEMORY_IN_USE', 'a VirtualMachine runs on this memory: dispose it first');
+    }
+    this.#slots.drop();
+    this.#regions = [];
+    this.#publisher.dispose();
+  }
+}
+
+function plainRegion(guestAddr: number, mapping: Mapping, readOnly: boolean): OwnedRegion {
+  const size = mapping.buffer.byteLength;
+  return { guestAddr, size, offset: 0, mapping, readOnly, slotReadOnly: false, slot: undefined };
+}
+
+/** The options of RAM above the hole: a file goes on where the part below it ends. */
+function continued(options: MemoryOptions, low: number): MemoryOptions {
+  const { backing } = options;
+  if (typeof backing !== 'object' || backing === null) return options;
+  return { ...options, backing: { ...backing, offset: BigInt(backing.offset ?? 0) + BigInt(low) } };
+}
