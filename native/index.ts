@@ -155,6 +155,11 @@ export interface NativeAddon {
   injectFault(ioctl: string, nth: number, errno: number): void;
 }
 
+/** What the addon exports besides its interface. */
+interface LoadedAddon extends NativeAddon {
+  setErrorClass(errorClass: typeof HypervisorError): void;
+}
+
 let addon: NativeAddon | undefined;
 
 /** The addon, loaded on first use. Throws `ERR_UNSUPPORTED_RUNTIME` (not Linux x64, Electron) or `ERR_ADDON` with what to do. */
@@ -180,8 +185,11 @@ function load(): NativeAddon {
   try {
     // The package refers to itself: bundled or not, from wherever this code runs, that is where prebuilds/ is.
     const root = dirname(require.resolve('node-kvm/package.json'));
-    const nodeGypBuild = require('node-gyp-build') as (root: string) => NativeAddon;
-    return nodeGypBuild(root);
+    const nodeGypBuild = require('node-gyp-build') as (root: string) => LoadedAddon;
+    const loaded = nodeGypBuild(root);
+    // Per thread, as the addon's own state is: what it throws here is then `instanceof` this thread's HypervisorError.
+    loaded.setErrorClass(HypervisorError);
+    return loaded;
   } catch (cause) {
     throw new HypervisorError(
       'ERR_ADDON',

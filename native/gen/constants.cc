@@ -1,9 +1,8 @@
 // The numbers of <linux/kvm.h> that TypeScript compares with or passes in: exit reasons, capabilities, flags.
 
-#include <linux/kvm.h>
-
-#include "emitter.h"
-#include "missing.h"
+#include "kvm/abi.h"
+#include "gen/emitter.h"
+#include "gen/missing.h"
 
 namespace gen {
 namespace {
@@ -26,9 +25,6 @@ void EmitExits(Emitter& out) {
   EXIT(TPR_ACCESS);
   EXIT(NMI);
   EXIT(INTERNAL_ERROR);
-  EXIT(OSI);
-  EXIT(WATCHDOG);
-  EXIT(EPR);
   EXIT(SYSTEM_EVENT);
   EXIT(IOAPIC_EOI);
   EXIT(HYPERV);

@@ -1,7 +1,7 @@
 // Prints shared/generated/kvm-abi.ts from the kernel's headers and from kvm/vcpu_stats.h, so that no constant or offset of KVM
-// is typed by hand in TypeScript. A build-time program: g++ -std=c++20 native/gen/*.cc && ./a.out > shared/generated/kvm-abi.ts.
+// is typed by hand in TypeScript. A build-time program: g++ -std=c++20 -Inative native/gen/*.cc && ./a.out > shared/generated/kvm-abi.ts.
 
-#include "emitter.h"
+#include "gen/emitter.h"
 
 int main() {
   gen::Emitter out(stdout);

@@ -2,7 +2,7 @@
 // they are listed here, in one place: architectural numbers of the Intel SDM, volume 4, table 2-2, and of the AMD APM, volume 2,
 // appendix A; the KVM ones of Documentation/virt/kvm/x86/msr.rst.
 
-#include "emitter.h"
+#include "gen/emitter.h"
 
 namespace gen {
 

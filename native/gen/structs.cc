@@ -1,11 +1,10 @@
 // Byte offsets and sizes of the structs of <linux/kvm.h> that TypeScript reads or writes, and the word indices of VcpuStats.
 
-#include <linux/kvm.h>
-
 #include <cstddef>
 
-#include "../kvm/vcpu_stats.h"
-#include "emitter.h"
+#include "kvm/abi.h"
+#include "kvm/vcpu_stats.h"
+#include "gen/emitter.h"
 
 #define FIELD(type, field, name) out.Value(name, offsetof(struct type, field))
 #define SAME(type, field) FIELD(type, field, #field)

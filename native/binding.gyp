@@ -1,0 +1,59 @@
+# The addon. Built by build.mjs through npm's node-gyp; lives here and not in the root, where npm would run it on install.
+{
+  'variables': { 'asan%': 0 },
+  'targets': [
+    {
+      'target_name': 'node_kvm',
+      'sources': [
+        'binding/addon.cc',
+        'binding/args.cc',
+        'binding/errors.cc',
+        'binding/memory.cc',
+        'binding/shared_buffer.cc',
+        'binding/system_handle.cc',
+        'binding/thread.cc',
+        'binding/vcpu_handle.cc',
+        'binding/vm_handle.cc',
+        'kvm/system.cc',
+        'kvm/vcpu.cc',
+        'kvm/vm.cc',
+        'sys/affinity.cc',
+        'sys/fault.cc',
+        'sys/kick.cc',
+        'sys/mapping.cc',
+        'sys/prefault.cc',
+        'sys/proc_maps.cc',
+      ],
+      'include_dirs': ['.', "<!(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': [
+        'NAPI_VERSION=9',
+        'NAPI_DISABLE_CPP_EXCEPTIONS',
+        # Node-API calls fail once a worker is being terminated; without this node-addon-api aborts the process then.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': [
+        '-std=c++20',
+        '-O2',
+        '-Wall',
+        '-Wextra',
+        '-Werror',
+        '-fno-exceptions',
+        '-fvisibility=hidden',
+        '-fvisibility-inlines-hidden',
+      ],
+      # nodelete: the deleter of a buffer runs on whichever thread drops the last reference, perhaps after the worker that
+      # loaded the addon has ended and would have unloaded it.
+      'ldflags': ['-Wl,-z,nodelete'],
+      'conditions': [
+        [
+          'asan==1',
+          {
+            'cflags_cc': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],
+            'ldflags': ['-fsanitize=address,undefined'],
+          },
+        ],
+      ],
+    },
+  ],
+}

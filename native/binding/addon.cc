@@ -1,0 +1,75 @@
+// The module: makes the addon's exports on each thread that loads it.
+
+#include <napi.h>
+
+#include "binding/addon_data.h"
+#include "binding/errors.h"
+#include "binding/memory.h"
+#include "binding/system_handle.h"
+#include "binding/thread.h"
+#include "binding/vcpu_handle.h"
+#include "binding/vm_handle.h"
+#include "sys/mapping.h"
+
+namespace binding {
+namespace {
+
+/** A function of the addon: no receiver, no data. */
+template <Napi::Value (*kFunction)(const Napi::CallbackInfo&)>
+napi_property_descriptor Function(const char* name) {
+  const napi_callback callback = [](napi_env env, napi_callback_info raw) -> napi_value {
+    const Napi::CallbackInfo info(env, raw);
+    return kFunction(info);
+  };
+  return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
+}
+
+/** setErrorClass(HypervisorError): the hook by which native/index.ts makes this thread's errors instances of its class. */
+Napi::Value SetErrorClass(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) return ThrowType(info.Env(), "the error class must be a function");
+  AddonData::Of(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData;
+  env.SetInstanceData(data);
+  const Napi::Object global = env.Global();
+  data->object_create = Napi::Persistent(global.Get("Object").As<Napi::Object>().Get("create").As<Napi::Function>());
+  data->data_view = Napi::Persistent(global.Get("DataView").As<Napi::Function>());
+  data->system_prototype = SystemHandle::Prototype(env);
+  data->vm_prototype = VmHandle::Prototype(env);
+  data->vcpu_prototype = VcpuHandle::Prototype(env);
+
+  const napi_property_descriptor functions[] = {
+      {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())), napi_enumerable,
+       nullptr},
+      Function<SetErrorClass>("setErrorClass"),
+      Function<MapMemory>("mapMemory"),
+      Function<WrapExternal>("wrapExternal"),
+      Function<AddressOf>("addressOf"),
+      Function<Prefault>("prefault"),
+      Function<Fill>("fill"),
+      Function<Copy>("copy"),
+      Function<TakeMarks>("takeMarks"),
+      Function<SystemHandle::Open>("openSystem"),
+      Function<VmHandle::Attach>("attachVm"),
+      Function<VcpuHandle::Create>("createVcpu"),
+      Function<ThreadId>("threadId"),
+      Function<Kick>("kick"),
+      Function<Heartbeat>("heartbeat"),
+      Function<SetAffinity>("setAffinity"),
+      Function<GetAffinity>("getAffinity"),
+      Function<MonotonicNs>("monotonicNs"),
+      Function<InjectFault>("injectFault"),
+  };
+  napi_define_properties(env, exports, std::size(functions), functions);
+  return exports;
+}
+
+}  // namespace
+}  // namespace binding
+
+static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) { return binding::Init(env, exports); }
+
+NODE_API_MODULE(node_kvm, InitAddon)

@@ -1,0 +1,228 @@
+#include "binding/memory.h"
+
+#include <cstring>
+
+#include "binding/args.h"
+#include "binding/errors.h"
+#include "binding/shared_buffer.h"
+#include "binding/values.h"
+#include "sys/bitmap.h"
+#include "sys/mapping.h"
+#include "sys/prefault.h"
+#include "sys/proc_maps.h"
+
+namespace binding {
+namespace {
+
+template <typename T>
+struct Choice {
+  const char* name;
+  T value;
+};
+constexpr Choice<sys::MapKind> kKinds[] = {
+    {"anonymous", sys::MapKind::kAnonymous},
+    {"memfd", sys::MapKind::kMemfd},
+    {"file", sys::MapKind::kFile},
+};
+constexpr Choice<sys::HugePages> kHugePages[] = {
+    {"none", sys::HugePages::kNone},
+    {"thp", sys::HugePages::kTransparent},
+    {"2M", sys::HugePages::k2M},
+    {"1G", sys::HugePages::k1G},
+};
+
+/** Reads the properties of a MapSpec object. The first bad one throws; ok() is then false. */
+class SpecReader {
+ public:
+  SpecReader(Napi::Env env, napi_value object) : env_(env), object_(object) {}
+  bool ok() const { return ok_; }
+
+  std::string Text(const char* key) {
+    napi_value value = Get(key, napi_string, "a string");
+    if (value == nullptr) return {};
+    std::string text = Napi::String(env_, value).Utf8Value();
+    if (text.find('\0') != std::string::npos) Fail(ThrowRange, std::string(key) + " must not contain a NUL character");
+    return text;
+  }
+
+  uint64_t Integer(const char* key) {
+    napi_value value = Get(key, napi_number, "a number");
+    double number = 0;
+    if (value == nullptr || napi_get_value_double(env_, value, &number) != napi_ok) return 0;
+    if (!(number >= 0 && number <= static_cast<double>(kMaxSafeInteger)) || number != static_cast<double>(static_cast<uint64_t>(number))) {
+      Fail(ThrowRange, std::string(key) + " must be an integer from 0 to 2^53 - 1");
+      return 0;
+    }
+    return static_cast<uint64_t>(number);
+  }
+
+  bool Boolean(const char* key) {
+    napi_value value = Get(key, napi_boolean, "a boolean");
+    bool flag = false;
+    if (value != nullptr) napi_get_value_bool(env_, value, &flag);
+    return flag;
+  }
+
+  template <typename T, size_t N>
+  T OneOf(const char* key, const Choice<T> (&choices)[N]) {
+    const std::string text = Text(key);
+    if (!ok_ || text.empty()) return choices[0].value;
+    for (const Choice<T>& choice : choices) {
+      if (text == choice.name) return choice.value;
+    }
+    Fail(ThrowRange, std::string(key) + " has no value '" + text + "'");
+    return choices[0].value;
+  }
+
+ private:
+  /** Null when the property is absent (undefined) or something failed. */
+  napi_value Get(const char* key, napi_valuetype expected, const char* shown) {
+    if (!ok_) return nullptr;
+    napi_value value = nullptr;
+    napi_valuetype type = napi_undefined;
+    if (napi_get_named_property(env_, object_, key, &value) != napi_ok || napi_typeof(env_, value, &type) != napi_ok) {
+      ok_ = false;  // a getter has thrown, or the thread terminates
+      return nullptr;
+    }
+    if (type == napi_undefined) return nullptr;
+    if (type != expected) {
+      Fail(ThrowType, std::string(key) + " must be " + shown);
+      return nullptr;
+    }
+    return value;
+  }
+
+  void Fail(Napi::Value (*thrower)(Napi::Env, const std::string&), const std::string& message) {
+    if (!ok_) return;
+    ok_ = false;
+    thrower(env_, message);
+  }
+
+  Napi::Env env_;
+  napi_value object_;
+  bool ok_ = true;
+};
+
+std::string OutOfBounds(const char* what, uint64_t offset, uint64_t length, uint64_t size) {
+  return std::string(what) + ": " + Hex(length) + " bytes at " + Hex(offset) + " do not lie in " + Hex(size) + " bytes";
+}
+
+}  // namespace
+
+Napi::Value MapMemory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsObject()) return ThrowType(env, "spec must be an object");
+  SpecReader reader(env, info[0]);
+  sys::MapSpec spec;
+  spec.size = reader.Integer("size");
+  spec.kind = reader.OneOf("kind", kKinds);
+  spec.huge_pages = reader.OneOf("hugePages", kHugePages);
+  spec.path = reader.Text("path");
+  spec.shared = reader.Boolean("shared");
+  spec.file_offset = reader.Integer("fileOffset");
+  spec.name = reader.Text("name");
+  if (!reader.ok()) return {};
+  const size_t unit = sys::RequiredAlignment(spec.huge_pages);
+  if (spec.size == 0 || spec.size % unit != 0) {
+    return ThrowRange(env, "size must be a positive multiple of " + Hex(unit) + ", got " + Hex(spec.size));
+  }
+  if (spec.file_offset % sys::PageSize() != 0) {
+    return ThrowRange(env, "fileOffset must be a multiple of " + Hex(sys::PageSize()) + ", got " + Hex(spec.file_offset));
+  }
+
+  auto mapped = sys::Mapping::Create(spec);
+  if (!mapped.ok()) {
+    return ThrowSyscall(env, mapped.error(), Hex(spec.size) + " bytes" + (spec.path.empty() ? "" : " of " + spec.path));
+  }
+  const auto address = reinterpret_cast<uintptr_t>(mapped.value().data());
+  const Napi::Value buffer = NewSharedBuffer(env, std::make_shared<sys::Mapping>(std::move(mapped.value())));
+  if (buffer.IsEmpty()) return {};
+  napi_value result = nullptr;
+  if (napi_create_object(env, &result) != napi_ok) return {};
+  napi_set_named_property(env, result, "buffer", buffer);
+  napi_set_named_property(env, result, "hostAddr", BigUint(env, address));
+  return {env, result};
+}
+
+Napi::Value WrapExternal(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint64_t address = args.BigInt(0, "hostAddr");
+  const uint64_t size = args.Integer(1, "size", kMaxSafeInteger, 1);
+  const bool writable = args.Boolean(2, "writable");
+  if (args.failed()) return {};
+  auto mapped = sys::IsMapped(address, size, writable);
+  if (!mapped.ok()) return ThrowSyscall(info.Env(), mapped.error(), "/proc/self/maps");
+  if (!mapped.value()) {
+    return ThrowRange(info.Env(), Hex(size) + " bytes at host address " + Hex(address) + " are not all mapped " +
+                                      (writable ? "for reading and writing" : "for reading"));
+  }
+  // SAFETY: mapped now; that it stays so is the caller's promise, as wrapExternal documents.
+  return NewBorrowedBuffer(info.Env(), reinterpret_cast<void*>(address), size);
+}
+
+Napi::Value AddressOf(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> memory = args.Shared(0, "buffer");
+  if (args.failed()) return {};
+  return BigUint(info.Env(), reinterpret_cast<uintptr_t>(memory.data()));
+}
+
+Napi::Value Prefault(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> memory = args.Shared(0, "buffer");
+  const uint64_t offset = args.Integer(1, "offset");
+  const uint64_t length = args.Integer(2, "length");
+  const uint32_t threads = static_cast<uint32_t>(args.Integer(3, "threads", 256, 1));
+  if (args.failed()) return {};
+  if (!InBounds(offset, length, memory.size())) return ThrowRange(info.Env(), OutOfBounds("prefault", offset, length, memory.size()));
+  // Whole pages: EINVAL from the kernel otherwise.
+  return UndefinedOrThrow(info.Env(), sys::Prefault(memory.data() + offset, length, threads));
+}
+
+Napi::Value Fill(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> view = args.View(0, "view");
+  const uint64_t offset = args.Integer(1, "offset");
+  const uint64_t length = args.Integer(2, "length");
+  const uint32_t value = args.U32(3, "value", 255);
+  if (args.failed()) return {};
+  if (!InBounds(offset, length, view.size())) return ThrowRange(info.Env(), OutOfBounds("fill", offset, length, view.size()));
+  // SAFETY: in bounds. Other threads and the guest may access the bytes meanwhile: they see old or new ones.
+  if (length > 0) memset(view.data() + offset, static_cast<int>(value), length);
+  return info.Env().Undefined();
+}
+
+Napi::Value Copy(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> to = args.View(0, "to");
+  const uint64_t to_offset = args.Integer(1, "toOffset");
+  const std::span<uint8_t> from = args.View(2, "from");
+  const uint64_t from_offset = args.Integer(3, "fromOffset");
+  const uint64_t length = args.Integer(4, "length");
+  if (args.failed()) return {};
+  if (!InBounds(to_offset, length, to.size())) return ThrowRange(info.Env(), OutOfBounds("copy to", to_offset, length, to.size()));
+  if (!InBounds(from_offset, length, from.size())) {
+    return ThrowRange(info.Env(), OutOfBounds("copy from", from_offset, length, from.size()));
+  }
+  // SAFETY: in bounds; memmove, because both may be views of one buffer. Concurrent access as in Fill.
+  if (length > 0) memmove(to.data() + to_offset, from.data() + from_offset, length);
+  return info.Env().Undefined();
+}
+
+Napi::Value TakeMarks(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> marks = args.Bytes(0, "marks");
+  const uint64_t first = args.Integer(1, "first");
+  const uint64_t pages = args.Integer(2, "pages");
+  const std::span<uint8_t> into = args.Bytes(3, "into");
+  if (args.failed()) return {};
+  if (!InBounds(first, pages, marks.size())) return ThrowRange(info.Env(), OutOfBounds("marks", first, pages, marks.size()));
+  const uint64_t needed = pages / 8 + (pages % 8 != 0 ? 1 : 0);
+  if (into.size() < needed) {
+    return ThrowCoded(info.Env(), "ERR_BUFFER_TOO_SMALL",
+                      "a bitmap of " + Hex(pages) + " pages needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
+  }
+  return Number(info.Env(), static_cast<double>(sys::TakeMarks(marks.data() + first, pages, into.data())));
+}
+
+}  // namespace binding

@@ -1,0 +1,166 @@
+#include "binding/vm_handle.h"
+
+#include "binding/args.h"
+#include "binding/handle.h"
+#include "binding/values.h"
+#include "sys/bitmap.h"
+
+namespace binding {
+
+Napi::ObjectReference VmHandle::Prototype(Napi::Env env) {
+  return NewPrototype(env, {
+                               Getter<&VmHandle::Fd>("fd"),
+                               Method<&VmHandle::CheckExtension>("checkExtension"),
+                               Method<&VmHandle::EnableCap>("enableCap"),
+                               Method<&VmHandle::SetMemoryRegion>("setMemoryRegion"),
+                               Method<&VmHandle::OrDirtyLog>("orDirtyLog"),
+                               Method<&VmHandle::CreateIrqchip>("createIrqchip"),
+                               Method<&VmHandle::CreatePit>("createPit"),
+                               Method<&VmHandle::SetTssAddr>("setTssAddr"),
+                               Method<&VmHandle::SetIdentityMapAddr>("setIdentityMapAddr"),
+                               Method<&VmHandle::IrqLine>("irqLine"),
+                               Method<&VmHandle::Close>("close"),
+                           });
+}
+
+Napi::Value VmHandle::New(Napi::Env env, kvm::Vm vm) {
+  return NewHandle(env, AddonData::Of(env).vm_prototype, std::make_unique<VmHandle>(std::move(vm)));
+}
+
+Napi::Value VmHandle::Attach(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t fd = args.U32(0, "fd", INT32_MAX);
+  if (args.failed()) return {};
+  auto vm = kvm::Vm::Attach(static_cast<int>(fd));
+  if (!vm.ok()) return ThrowNotAVm(info.Env(), vm.error(), fd);
+  return New(info.Env(), std::move(vm.value()));
+}
+
+Napi::Value VmHandle::Fd(const Napi::CallbackInfo& info) {
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return Number(info.Env(), vm_.fd());
+}
+
+Napi::Value VmHandle::CheckExtension(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t cap = args.U32(0, "cap");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return NumberOrThrow(info.Env(), vm_.CheckExtension(cap));
+}
+
+Napi::Value VmHandle::EnableCap(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t cap = args.U32(0, "cap");
+  const std::vector<uint64_t> values = args.Integers(1, "args", 4, kMaxSafeInteger);
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  uint64_t four[4] = {};
+  for (size_t i = 0; i < values.size(); ++i) four[i] = values[i];
+  return UndefinedOrThrow(info.Env(), vm_.EnableCap(cap, four));
+}
+
+Napi::Value VmHandle::SetMemoryRegion(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t id = args.U32(0, "slot");
+  kvm::Slot slot;
+  slot.flags = args.U32(1, "flags");
+  slot.guest_addr = args.Integer(2, "guestAddr");
+  slot.size = args.Integer(3, "size");
+  slot.host_addr = args.BigInt(4, "hostAddr");
+  const bool owned = !args.At(5).IsNull();
+  const std::span<uint8_t> memory = owned ? args.Shared(5, "owner") : std::span<uint8_t>();
+  if (args.failed()) return {};
+  const auto base = reinterpret_cast<uintptr_t>(memory.data());
+  // The owner guards the memory only if the memory is the owner's.
+  if (owned && slot.size > 0 && (slot.host_addr < base || !InBounds(slot.host_addr - base, slot.size, memory.size()))) {
+    return ThrowRange(info.Env(), "the slot's " + Hex(slot.size) + " bytes at " + Hex(slot.host_addr) + " must lie within owner");
+  }
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+
+  // The reference first: once the kernel has the slot, nothing may fail any more.
+  Napi::ObjectReference owner;
+  if (owned && slot.size > 0) owner = Napi::Persistent(args.At(5).As<Napi::Object>());
+  auto done = vm_.SetMemoryRegion(id, slot);
+  if (!done.ok()) {
+    return ThrowSyscall(info.Env(), done.error(),
+                        "slot " + std::to_string(id) + ", " + Hex(slot.size) + " bytes at guest " + Hex(slot.guest_addr) + ", host " +
+                            Hex(slot.host_addr) + ", flags " + Hex(slot.flags));
+  }
+  if (slot.size == 0) {
+    owners_.erase(id);
+  } else if (owned) {
+    owners_.insert_or_assign(id, std::move(owner));
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::OrDirtyLog(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t id = args.U32(0, "slot");
+  const std::span<uint8_t> into = args.Bytes(1, "into");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  const kvm::Slot* slot = vm_.FindSlot(id);
+  if (slot == nullptr) return ThrowCoded(info.Env(), "ERR_SLOT_UNKNOWN", "slot " + std::to_string(id) + " is not registered");
+  // Before the log is read, which clears it: nothing may be lost because a buffer is too small.
+  const size_t needed = kvm::Vm::DirtyLogWords(*slot) * 8;
+  if (into.size() < needed) {
+    return ThrowCoded(info.Env(), "ERR_BUFFER_TOO_SMALL",
+                      "the dirty log of slot " + std::to_string(id) + " needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
+  }
+  auto log = vm_.DirtyLog(id);
+  if (!log.ok()) return ThrowSyscall(info.Env(), log.error(), "slot " + std::to_string(id));
+  sys::OrWords(into.data(), log.value()->data(), log.value()->size());
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::CreateIrqchip(const Napi::CallbackInfo& info) {
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.CreateIrqchip());
+}
+
+Napi::Value VmHandle::CreatePit(const Napi::CallbackInfo& info) {
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.CreatePit());
+}
+
+Napi::Value VmHandle::SetTssAddr(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint64_t addr = args.Integer(0, "addr");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.SetTssAddr(addr));
+}
+
+Napi::Value VmHandle::SetIdentityMapAddr(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint64_t addr = args.Integer(0, "addr");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.SetIdentityMapAddr(addr));
+}
+
+Napi::Value VmHandle::IrqLine(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t gsi = args.U32(0, "gsi");
+  const uint32_t level = args.U32(1, "level", 1);
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.IrqLine(gsi, level));
+}
+
+Napi::Value VmHandle::Close(const Napi::CallbackInfo& info) {
+  Release();
+  return info.Env().Undefined();
+}
+
+void VmHandle::Release() {
+  for (const uint32_t id : vm_.Close()) {
+    // The kernel still has this slot, and vCPUs elsewhere may reach its memory: leaking the buffer is the safe side.
+    if (const auto owner = owners_.find(id); owner != owners_.end()) owner->second.SuppressDestruct();
+  }
+  owners_.clear();
+}
+
+}  // namespace binding

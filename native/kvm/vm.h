@@ -1,0 +1,75 @@
+// A VM's descriptor and the slots that were registered through it. Used by one thread, the coordinator's.
+
+#ifndef NODE_KVM_KVM_VM_H_
+#define NODE_KVM_KVM_VM_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "sys/result.h"
+#include "sys/unique_fd.h"
+
+namespace kvm {
+
+struct Slot {
+  uint64_t guest_addr;
+  uint64_t size;
+  uint64_t host_addr;
+  uint32_t flags;
+};
+
+class Vm {
+ public:
+  explicit Vm(sys::UniqueFd fd) : fd_(std::move(fd)) {}
+  Vm(Vm&&) noexcept = default;
+  Vm& operator=(Vm&&) = delete;
+  ~Vm() { Close(); }
+
+  /** Our own descriptor of the VM behind `fd`. ENOTTY ("KVM_VM") when it is not a KVM VM's. */
+  static sys::Result<Vm> Attach(int fd);
+
+  bool open() const { return fd_.valid(); }
+  int fd() const { return fd_.get(); }
+
+  /** KVM_CHECK_EXTENSION on the VM: what this VM can, which may be less than what the host can. */
+  sys::Result<int> CheckExtension(uint32_t cap) const;
+  /** KVM_ENABLE_CAP with up to four arguments. */
+  sys::Result<void> EnableCap(uint32_t cap, const uint64_t (&args)[4]);
+  /** KVM_SET_USER_MEMORY_REGION. size 0 deletes. The table of slots follows what the kernel accepted. */
+  sys::Result<void> SetMemoryRegion(uint32_t id, const Slot& slot);
+  /** The slot as registered through this object; null when it is not. */
+  const Slot* FindSlot(uint32_t id) const;
+  /** Words of a slot's dirty log: ALIGN(pages, 64) / 64. */
+  static size_t DirtyLogWords(const Slot& slot) { return static_cast<size_t>((slot.size / 4096 + 63) / 64); }
+  /**
+   * KVM_GET_DIRTY_LOG. The words stay valid until the next call: one bit per page, LSB first, ALIGN(pages, 64) bits. ENOENT when the slot
+   * was not registered here, so its size is not known and the kernel would write past any buffer, or when it does not log.
+   */
+  sys::Result<const std::vector<uint64_t>*> DirtyLog(uint32_t id);
+
+  sys::Result<void> CreateIrqchip();
+  /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate timers). */
+  sys::Result<void> CreatePit();
+  sys::Result<void> SetTssAddr(uint64_t addr);
+  sys::Result<void> SetIdentityMapAddr(uint64_t addr);
+  sys::Result<void> IrqLine(uint32_t gsi, uint32_t level);
+
+  /**
+   * Deletes the slots, then closes the descriptor: vCPUs of other threads may keep the VM itself alive, and must not reach memory
+   * that is unmapped next. Returns the ids of slots that the kernel refused to delete: their memory has to stay. Idempotent.
+   */
+  std::vector<uint32_t> Close();
+
+ private:
+  sys::UniqueFd fd_;
+  std::map<uint32_t, Slot> slots_;
+  std::vector<uint64_t> log_;
+};
+
+/** Our own descriptor of the VM behind `fd`; ENOTTY ("KVM_VM") when it is not a KVM VM's, EBADF likewise. */
+sys::Result<sys::UniqueFd> DupVmFd(int fd);
+
+}  // namespace kvm
+
+#endif  // NODE_KVM_KVM_VM_H_
