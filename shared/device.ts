@@ -20,17 +20,28 @@ export interface MmioRange {
 /** What a read may answer: wider values are cut to the access's size; anything but an integer is ERR_DEVICE_HANDLER. */
 export type DeviceValue = number | bigint;
 
-/** Anything that handles accesses. Absent functions: reads give all ones, writes vanish. */
+/** How a device may end the VM. */
+export type EndRequest = 'power-off' | 'reset';
+
+/** Who accesses, and what a handler may ask for besides answering. Valid during the call only. */
+export interface DeviceAccess {
+  /** Index of the vCPU that executes the access. */
+  readonly vcpu: number;
+  /** Ends the VM with this reason, as firmware does when the guest asks for it. */
+  end(reason: EndRequest): void;
+}
+
+/** Anything that handles accesses. Absent functions: reads give all ones, writes vanish. Handlers are synchronous. */
 export interface DeviceHandlers {
-  /** `offset` from the range's base in bytes; `size` 1, 2, 4 or 8 bytes (MMIO that crosses something may be 3, 5, 6 or 7). */
-  read?(offset: number, size: number): DeviceValue;
+  /** `offset` from the range's base in bytes; `size` 1, 2, 4 or 8 bytes (a piece of an access that crosses a page may have others). */
+  read?(offset: number, size: number, access: DeviceAccess): DeviceValue;
   /** `value` is a number for up to 4 bytes, and a bigint for more (a number would not hold it). */
-  write?(offset: number, size: number, value: DeviceValue): void;
+  write?(offset: number, size: number, value: DeviceValue, access: DeviceAccess): void;
 }
 
 /**
  * A device as a closure: its handlers run on the main thread, synchronously, while the vCPU sleeps. They may call
- * `vm.stop()` or `vm.pause()`, but must not wait for them.
+ * `vm.stop()` or `vm.pause()`, whose promises settle after the handler has returned.
  */
 export interface Device extends DeviceHandlers {
   readonly name: string;
@@ -58,12 +69,7 @@ export interface DeviceContext {
   readonly memory: GuestMemory;
   /** The words that all instances share. */
   readonly state: SharedArrayBuffer | undefined;
-  /** Ends the VM as if the guest had asked its firmware for it. */
-  end(reason: EndRequest): void;
 }
-
-/** How a device may end the VM. */
-export type EndRequest = 'power-off' | 'reset';
 
 /** What a device module exports. */
 export interface DeviceModule {

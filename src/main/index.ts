@@ -1,11 +1,18 @@
 // The public API: every name that users import. Main thread (or any thread that embeds VMs). Only re-exports.
 
-export type { Device, DeviceSpec } from '../../shared/device.ts';
+export type { Device, DeviceAccess, DeviceContext, DeviceHandlers, DeviceSpec, DeviceValue } from '../../shared/device.ts';
 export { type ErrorCode, HypervisorError } from '../../shared/errors.ts';
 export * from '../../shared/layout.ts';
 export type { MemoryHandle } from '../../shared/memory-layout.ts';
+export type { DebugEvent } from '../../shared/exits.ts';
+export type { ExitRecord } from '../../shared/exit-trace.ts';
+export type { ProgramContext } from '../../shared/program.ts';
 export type { U64 } from '../../shared/units.ts';
+export type * from '../../shared/vcpu-state.ts';
+export { histogramQuantile, type VcpuStatsSnapshot } from '../../shared/vcpu-stats.ts';
+export { type DebugConsole, debugConsole } from './devices/debug-console.ts';
 export { deviceModule } from './devices/device-module.ts';
+export { powerDevices } from './devices/power.ts';
 export { bios } from './images/bios.ts';
 export { elf } from './images/elf.ts';
 export { flat } from './images/flat.ts';
@@ -14,4 +21,6 @@ export { program } from './images/program.ts';
 export { KvmMemory } from './memory/kvm-memory.ts';
 export { type HostCapabilities, probe } from './probe.ts';
 export { VcpuPool } from './vm/vcpu-pool.ts';
-export { VirtualMachine } from './vm/virtual-machine.ts';
+export type { Vcpu } from './vm/vcpu.ts';
+export { VirtualMachine, type VmResult, type VmState, type VmStats } from './vm/virtual-machine.ts';
+export type { VirtualMachineOptions } from './vm/vm-options.ts';

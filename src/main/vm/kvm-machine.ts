@@ -1,0 +1,71 @@
+// The kernel's side of a VM on the kvm engine: the device, the VM descriptor, its platform, and what CPUID says. Main thread.
+
+import { type NativeSystem, type NativeVm, native } from '../../../native/index.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
+import { KVM_API_VERSION, KVM_CAP } from '../../../shared/generated/kvm-abi.ts';
+import { cpuidFor } from './cpuid.ts';
+import { tooManyVcpus } from './vm-options.ts';
+
+/** Below the 256 KiB of firmware that end at 4 GiB: pages that VMX without "unrestricted guest" needs; nothing else may lie there. */
+const TSS_ADDR = 0xfffb_d000;
+const IDENTITY_MAP_ADDR = 0xfffb_c000;
+
+/** Capabilities without which nothing here works: all kernels of this decade have them. */
+const REQUIRED = ['USER_MEMORY', 'IMMEDIATE_EXIT', 'EXT_CPUID', 'MP_STATE', 'VCPU_EVENTS', 'DEBUGREGS', 'XSAVE', 'XCRS', 'READONLY_MEM'] as const;
+
+export class KvmMachine {
+  readonly vm: NativeVm;
+  readonly #system: NativeSystem;
+  readonly #supportedCpuid: Uint8Array;
+
+  /**
+   * Opens the device and makes an empty VM.
+   * @throws `ERR_KVM_VERSION`, `ERR_KVM_CAPABILITY`, `ERR_TOO_MANY_VCPUS`, `ERR_SYSCALL`; nothing stays open then.
+   */
+  constructor(device: string, vcpus: number) {
+    const system = native().openSystem(device);
+    try {
+      const version = system.apiVersion();
+      if (version !== KVM_API_VERSION) {
+        throw new HypervisorError('ERR_KVM_VERSION', `${device} speaks KVM's API version ${version}, not ${KVM_API_VERSION}`, { info: { device, version } });
+      }
+      for (const name of REQUIRED) {
+        if (system.checkExtension(KVM_CAP[name]) === 0) {
+          throw new HypervisorError('ERR_KVM_CAPABILITY', `${device} lacks KVM_CAP_${name}`, { info: { device, capability: name } });
+        }
+      }
+      const most = system.checkExtension(KVM_CAP.MAX_VCPUS);
+      if (vcpus > most) throw tooManyVcpus(vcpus, most);
+      this.#supportedCpuid = system.supportedCpuid();
+      this.vm = system.createVm();
+    } catch (error) {
+      system.close();
+      throw error;
+    }
+    this.#system = system;
+    try {
+      if (this.vm.checkExtension(KVM_CAP.SET_TSS_ADDR) > 0) this.vm.setTssAddr(TSS_ADDR);
+      if (this.vm.checkExtension(KVM_CAP.SET_IDENTITY_MAP_ADDR) > 0) this.vm.setIdentityMapAddr(IDENTITY_MAP_ADDR);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** PIC, IOAPIC, LAPICs and PIT in the kernel. Before any vCPU exists. */
+  createPlatform(): void {
+    this.vm.createIrqchip();
+    this.vm.createPit();
+  }
+
+  /** struct kvm_cpuid_entry2[] for one vCPU. */
+  cpuid(index: number, vcpus: number): Uint8Array {
+    return cpuidFor(this.#supportedCpuid, index, vcpus);
+  }
+
+  /** After all vCPUs are closed and memory is detached. Idempotent. */
+  close(): void {
+    this.vm.close();
+    this.#system.close();
+  }
+}

@@ -1,0 +1,205 @@
+// All vCPUs of one VM: their shared words, threads, device servers, and what is done to all of them together. Main thread.
+// It knows nothing of the VM's states: VirtualMachine decides when, this does it.
+
+import { createControlBlock, MAILBOX_MAIN, MAIN_DOORBELL } from '../../../shared/control-block.ts';
+import type { DeviceHandlers, EndRequest } from '../../../shared/device.ts';
+import { type DeviceEntry, DeviceTable, describeTable } from '../../../shared/device-table.ts';
+import { ExitServer } from '../../../shared/exit-server.ts';
+import { createTraceBuffer, type ExitRecord, ExitTraceReader } from '../../../shared/exit-trace.ts';
+import { IoDispatch } from '../../../shared/io-dispatch.ts';
+import type { BootState, ProgramSetup, VcpuCreated } from '../../../shared/protocol.ts';
+import { createStatsBuffer, type VcpuStatsSnapshot, VcpuStatsWords } from '../../../shared/vcpu-stats.ts';
+import type { KvmMemory } from '../memory/kvm-memory.ts';
+import type { Engine } from './engine.ts';
+import { IoThread } from './io-thread.ts';
+import type { KvmMachine } from './kvm-machine.ts';
+import { VcpuControl } from './vcpu-control.ts';
+import { VcpuLink } from './vcpu-link.ts';
+import type { VcpuPool } from './vcpu-pool.ts';
+import { type RunnerEvents, VcpuRunner } from './vcpu-runner.ts';
+
+export interface GroupEvents extends RunnerEvents {
+  /** A device handler threw, or the I/O worker died. */
+  deviceFailed(error: unknown, vcpu: number | undefined): void;
+  /** A device ends the VM. */
+  end(reason: EndRequest, vcpu: number): void;
+}
+
+export interface GroupOptions {
+  readonly vcpus: number;
+  readonly engine: Engine;
+  readonly pool: VcpuPool;
+  readonly memory: KvmMemory;
+  readonly kvm: KvmMachine | undefined;
+  readonly affinity: readonly (readonly number[])[] | undefined;
+  readonly trace: boolean;
+  readonly events: GroupEvents;
+}
+
+export class VcpuGroup {
+  readonly runners: readonly VcpuRunner[];
+  readonly #options: GroupOptions;
+  readonly #control: Int32Array<SharedArrayBuffer>;
+  readonly #stats: readonly VcpuStatsWords[];
+  readonly #traces: readonly SharedArrayBuffer[];
+  readonly #readers: readonly ExitTraceReader[];
+  #created: Promise<readonly SharedArrayBuffer[]> | undefined;
+  #server: ExitServer | undefined;
+  #io: IoThread | undefined;
+  #outside = 0;
+
+  /** Takes threads of the pool and starts a task on each. @throws `ERR_POOL_TOO_SMALL` */
+  constructor(options: GroupOptions) {
+    const { vcpus, engine, pool, memory, trace, events } = options;
+    this.#options = options;
+    this.#control = createControlBlock(vcpus);
+    const stats = createStatsBuffer(vcpus);
+    const indices = Array.from({ length: vcpus }, (_, index) => index);
+    this.#stats = indices.map(index => new VcpuStatsWords(stats, index));
+    this.#traces = trace ? indices.map(createTraceBuffer) : [];
+    this.#readers = this.#traces.map((buffer, index) => new ExitTraceReader(buffer, index));
+    const handle = memory.handle;
+    pool.reserve(vcpus);
+    this.runners = this.#stats.map((words, index) => {
+      const link = new VcpuLink(pool, { engine, index, vcpus, control: this.#control.buffer, stats, memory: handle });
+      return new VcpuRunner(index, engine, link, new VcpuControl(this.#control, index, words), events);
+    });
+  }
+
+  /** Resolves when every worker answers. */
+  async open(): Promise<void> {
+    await Promise.all(this.runners.map(runner => runner.link.open()));
+  }
+
+  get isCreated(): boolean {
+    return this.#created !== undefined;
+  }
+
+  /** Creates the vCPUs, once; further calls wait for the same. */
+  async create(): Promise<void> {
+    this.#created ??= Promise.all(this.runners.map(runner => this.#createOne(runner)));
+    await this.#created;
+  }
+
+  async #createOne(runner: VcpuRunner): Promise<SharedArrayBuffer> {
+    const { kvm, affinity, vcpus } = this.#options;
+    const setup = {
+      affinity: affinity?.[runner.index],
+      ...(kvm === undefined ? {} : { kvm: { vmFd: kvm.vm.fd, cpuid: kvm.cpuid(runner.index, vcpus) } }),
+    };
+    const { runBuffer } = await runner.call(api => api.create(setup) as Promise<VcpuCreated>);
+    if (kvm !== undefined) runner.control.attach(runBuffer);
+    return runBuffer;
+  }
+
+  /** Gives all vCPUs their devices and their program. `handlers` by device index: the closures, which live here. */
+  async connect(
+    entries: readonly DeviceEntry[],
+    handlers: readonly (DeviceHandlers | undefined)[],
+    program: ProgramSetup | undefined,
+  ): Promise<void> {
+    const { events, memory, vcpus } = this.#options;
+    await this.create();
+    const runBuffers = (await this.#created) ?? [];
+    const devices = describeTable(entries);
+    if (entries.some(({ where }) => where === 'main')) this.#serve(runBuffers, new DeviceTable(devices), handlers);
+    const io = entries.some(({ where }) => where === 'io')
+      ? IoThread.start(
+          { control: this.#control.buffer, vcpus, memory: memory.handle, devices, runBuffers },
+          { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
+        ).then(thread => {
+          this.#io = thread;
+        })
+      : undefined;
+    const connected = this.runners.map(({ index, link }) =>
+      link.call(api =>
+        api.connect({ devices, trace: this.#traces[index], ...(program === undefined ? {} : { program }) }),
+      ),
+    );
+    // All of them settle before an error goes up: nothing may be under way when the VM is taken down.
+    const settled = await Promise.allSettled([io, ...connected]);
+    for (const result of settled) if (result.status === 'rejected') throw result.reason;
+  }
+
+  #serve(runBuffers: readonly SharedArrayBuffer[], table: DeviceTable, handlers: readonly (DeviceHandlers | undefined)[]): void {
+    const { events, vcpus } = this.#options;
+    const dispatches = runBuffers.map(
+      (buffer, vcpu) => new IoDispatch(new DataView(buffer), table, handlers, { vcpu, end: reason => events.end(reason, vcpu) }),
+    );
+    this.#server = new ExitServer({
+      control: this.#control,
+      vcpus,
+      doorbell: MAIN_DOORBELL,
+      mailbox: MAILBOX_MAIN,
+      dispatch(vcpu) {
+        const dispatch = dispatches[vcpu];
+        if (dispatch === undefined) throw new RangeError(`no vCPU ${vcpu}`);
+        return dispatch;
+      },
+      onError: (vcpu, error) => events.deviceFailed(error, vcpu),
+    });
+  }
+
+  /** Start states, by vCPU. */
+  async boot(states: readonly BootState[]): Promise<void> {
+    await Promise.all(this.runners.map((runner, index) => runner.call(api => api.boot(states[index] ?? {}))));
+  }
+
+  launch(): void {
+    for (const runner of this.runners) runner.launch();
+  }
+
+  async pause(): Promise<void> {
+    await Promise.all(this.runners.map(runner => runner.pause()));
+  }
+
+  resume(): void {
+    for (const runner of this.runners) runner.resume();
+  }
+
+  /** All vCPUs out of the guest, for good; then the device servers end. */
+  async stop(): Promise<void> {
+    await Promise.all(this.runners.map(runner => runner.stop()));
+    this.#server?.stop();
+    this.#server = undefined;
+    const io = this.#io;
+    this.#io = undefined;
+    await io?.close();
+  }
+
+  /** The same request without waiting for anything: the process is about to end. */
+  stopNow(): void {
+    for (const runner of this.runners) runner.stopNow();
+  }
+
+  /** Gives the threads back. After stop(). */
+  async close(): Promise<void> {
+    await Promise.all(this.runners.map(runner => runner.link.close()));
+  }
+
+  /** Calls `change` while no vCPU is in the guest. Blocks this thread until they are out; nests. */
+  whileOutside<T>(change: () => T): T {
+    const outermost = this.#outside === 0;
+    this.#outside++;
+    try {
+      if (outermost) {
+        for (const { control } of this.runners) control.quiesce();
+        for (const { control } of this.runners) control.waitOutside();
+      }
+      return change();
+    } finally {
+      this.#outside--;
+      if (outermost) for (const { control } of this.runners) control.resume();
+    }
+  }
+
+  stats(): VcpuStatsSnapshot[] {
+    return this.#stats.map(words => words.snapshot());
+  }
+
+  /** Exits since the last call, by time; and how many were lost in total. */
+  drainTrace(): { readonly records: ExitRecord[]; readonly lost: number } {
+    const records = this.#readers.flatMap(reader => reader.drain()).sort((a, b) => a.timeMs - b.timeMs);
+    return { records, lost: this.#readers.reduce((sum, reader) => sum + reader.lost, 0) };
+  }
+}

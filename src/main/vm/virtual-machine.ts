@@ -1,0 +1,440 @@
+// VirtualMachine: the public face of a VM and its state machine. Main thread. What it is made of: KvmMemory (guest RAM),
+// KvmMachine (the kernel's side), VcpuGroup (threads and devices).
+//
+//   created → loaded → running ⇄ paused → finished → disposed        (finished and disposed from every state before)
+//
+// The first thing that ends the VM decides its result; `finished` resolves when all vCPUs are out of the guest.
+
+import type { Remote } from 'comlink';
+import type { DeviceHandlers } from '../../../shared/device.ts';
+import { isDeviceSpec } from '../../../shared/device.ts';
+import { type DeviceEntry, describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
+import { HypervisorError, invalidType } from '../../../shared/errors.ts';
+import type { ExitRecord } from '../../../shared/exit-trace.ts';
+import type { DebugEvent } from '../../../shared/exits.ts';
+import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
+import { sumStats, type VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
+import type { Image, KvmImage } from '../images/image.ts';
+import { attachNativeVm, detachNativeVm, KvmMemory } from '../memory/kvm-memory.ts';
+import { trace } from '../trace.ts';
+import { chooseEngine, type Engine, type EngineChoice, kvmDevice } from './engine.ts';
+import { KvmMachine } from './kvm-machine.ts';
+import { addLive, removeLive } from './live-vms.ts';
+import { noRegisters, Vcpu } from './vcpu.ts';
+import { type GroupEvents, VcpuGroup } from './vcpu-group.ts';
+import { VcpuPool } from './vcpu-pool.ts';
+import { type CheckedOptions, checkOptions, type VirtualMachineOptions } from './vm-options.ts';
+
+export type VmState = 'created' | 'loaded' | 'running' | 'paused' | 'finished' | 'disposed';
+
+/** How a VM ended. `vcpu`: the one that ended it, where one did. `error`: with reason 'error'. */
+export interface VmResult {
+  readonly reason: 'halt' | 'shutdown' | 'power-off' | 'reset' | 'stopped' | 'deadline' | 'program-end' | 'error';
+  readonly vcpu?: number;
+  readonly error?: HypervisorError;
+}
+
+/** Numbers of the whole VM and of each vCPU. */
+export interface VmStats {
+  readonly total: VcpuStatsSnapshot;
+  readonly vcpus: readonly VcpuStatsSnapshot[];
+}
+
+/** What create() has put together. */
+interface Parts {
+  readonly options: CheckedOptions;
+  readonly choice: EngineChoice;
+  readonly memory: KvmMemory;
+  readonly kvm: KvmMachine | undefined;
+  readonly pool: VcpuPool;
+}
+
+const traces = {
+  create: trace('vm.create'),
+  load: trace('vm.load'),
+  start: trace('vm.start'),
+  pause: trace('vm.pause'),
+  resume: trace('vm.resume'),
+  stop: trace('vm.stop'),
+  stats: trace('vm.stats'),
+  dispose: trace('vm.dispose'),
+};
+
+export class VirtualMachine {
+  /** Guest RAM. Ends with the VM's disposal. */
+  readonly memory: KvmMemory;
+  readonly vcpus: readonly Vcpu[];
+  readonly engine: Engine;
+  /** Why this engine: a sentence. */
+  readonly engineReason: string;
+  /** Resolves, and never rejects, when the VM has ended and no vCPU is in the guest any more. */
+  readonly finished: Promise<VmResult>;
+  readonly #options: CheckedOptions;
+  readonly #kvm: KvmMachine | undefined;
+  readonly #pool: VcpuPool;
+  readonly #group: VcpuGroup;
+  #state: VmState = 'created';
+  #loading = false;
+  #ending: VmResult | undefined;
+  #pausing: Promise<void> | undefined;
+  #disposing: Promise<void> | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #resolveFinished: (result: VmResult) => void = () => {};
+  readonly #onAbort = (): void => this.#finish({ reason: 'stopped' });
+
+  private constructor(parts: Parts) {
+    const { options, choice, memory, kvm, pool } = parts;
+    this.#options = options;
+    this.#kvm = kvm;
+    this.#pool = pool;
+    this.memory = memory;
+    this.engine = choice.engine;
+    this.engineReason = choice.reason;
+    this.finished = new Promise(resolve => {
+      this.#resolveFinished = resolve;
+    });
+    this.#group = new VcpuGroup({
+      vcpus: options.vcpus,
+      engine: choice.engine,
+      pool,
+      memory,
+      kvm,
+      affinity: options.affinity,
+      trace: options.trace,
+      events: this.#events(),
+    });
+    this.vcpus = this.#group.runners.map(({ index }) => this.#vcpu(index));
+  }
+
+  /**
+   * Makes a VM: its memory, its threads, and on the kvm engine its descriptor. vCPUs are created by load() (or by the first
+   * access to a register).
+   * @throws TypeError, RangeError for wrong options; `ERR_KVM_UNAVAILABLE`, `ERR_KVM_PERMISSION`, `ERR_KVM_VERSION`,
+   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_ABORTED`, `ERR_SYSCALL`; nothing is left behind then.
+   */
+  static create(options: VirtualMachineOptions): Promise<VirtualMachine> {
+    return traces.create.promise(
+      () => ({ options }),
+      () => VirtualMachine.#create(options),
+    );
+  }
+
+  static async #create(given: VirtualMachineOptions): Promise<VirtualMachine> {
+    const options = checkOptions(given);
+    if (isAborted(options.signal)) throw new HypervisorError('ERR_ABORTED', 'the signal was aborted before the VM was made', { cause: options.signal?.reason });
+    const choice = chooseEngine(options.engine);
+    const undo: (() => void | Promise<void>)[] = [];
+    try {
+      const memory = new KvmMemory(options.memorySize, options.memoryOptions);
+      undo.push(() => memory[Symbol.dispose]());
+      const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus) : undefined;
+      undo.push(() => kvm?.close());
+      const pool = options.pool ?? new VcpuPool({ threads: options.vcpus });
+      if (options.pool === undefined) undo.push(() => pool[Symbol.asyncDispose]());
+      const vm = new VirtualMachine({ options, choice, memory, kvm, pool });
+      undo.push(() => vm.#group.close());
+      const group = vm.#group;
+      if (kvm !== undefined) {
+        attachNativeVm(memory, kvm.vm, { quiesce: change => group.whileOutside(change) });
+        undo.push(() => detachNativeVm(memory));
+      }
+      if (options.dirtyTracking !== false) memory.enableDirtyTracking(options.dirtyTracking);
+      await group.open();
+      options.signal?.addEventListener('abort', vm.#onAbort, { once: true });
+      if (isAborted(options.signal)) vm.#onAbort();
+      return vm;
+    } catch (error) {
+      for (const step of undo.reverse()) await step();
+      throw error;
+    }
+  }
+
+  get state(): VmState {
+    return this.#state;
+  }
+
+  /**
+   * Writes the image into memory, creates the vCPUs and gives them their start state and devices.
+   * A rejected load leaves the VM as it was when the image was refused; when the vCPUs could not be made, the VM is finished.
+   * @throws `ERR_STATE`, `ERR_ENGINE` (the image is for the other engine), the image's own codes, `ERR_DEVICE_HANDLER`
+   */
+  load(image: Image): Promise<void> {
+    return traces.load.promise(
+      () => ({ image }),
+      () => this.#load(image),
+    );
+  }
+
+  async #load(image: Image): Promise<void> {
+    if (typeof image !== 'object' || image === null || (image.engine !== 'kvm' && image.engine !== 'host')) throw invalidType('image', 'an Image', image);
+    this.#require('load', 'created');
+    if (this.#loading) throw new HypervisorError('ERR_STATE', 'load() is under way already');
+    if (image.engine !== this.engine) {
+      throw new HypervisorError('ERR_ENGINE', `a ${image.kind} image needs engine '${image.engine}', and this VM has '${this.engine}' (${this.engineReason})`);
+    }
+    this.#loading = true;
+    try {
+      if (image.engine === 'host') {
+        const { source, data } = image;
+        await this.#orFinish(this.#group.connect(this.#options.entries, this.#handlers(), { source, data }));
+      } else await this.#loadKvm(image);
+      // A stop may have come meanwhile.
+      this.#require('load', 'created');
+      this.#state = 'loaded';
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  async #loadKvm(image: KvmImage): Promise<void> {
+    if (image.platform === 'pc' && this.#group.isCreated) {
+      throw new HypervisorError('ERR_STATE', `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`);
+    }
+    const extra = (image.devices ?? []).map(device => ({ device, entry: describeDevice(device) }));
+    const kept = extra.filter(({ entry }) => !this.#options.entries.some(own => devicesOverlap(own, entry)));
+    const boots = await image.load({ memory: this.memory, vcpus: this.vcpus.length });
+    if (boots.length !== this.vcpus.length) throw new HypervisorError('ERR_IMAGE_FORMAT', `the image has ${boots.length} start states for ${this.vcpus.length} vCPUs`);
+    this.#require('load', 'created');
+    const entries: DeviceEntry[] = [...this.#options.entries, ...kept.map(({ entry }) => entry)];
+    const handlers = [...this.#handlers(), ...kept.map(({ device }) => (isDeviceSpec(device) ? undefined : device))];
+    await this.#orFinish(
+      (async () => {
+        if (image.platform === 'pc') this.#kvm?.createPlatform();
+        await this.#group.connect(entries, handlers, undefined);
+        await this.#group.boot(boots);
+      })(),
+    );
+  }
+
+  /** The user's closures, by device index. */
+  #handlers(): (DeviceHandlers | undefined)[] {
+    return this.#options.devices.map(device => (isDeviceSpec(device) ? undefined : device));
+  }
+
+  /** vCPUs that were made in part cannot be made again: the VM ends with the error. */
+  async #orFinish(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.#finish({ reason: 'error', error: asHypervisorError(error) });
+      throw error;
+    }
+  }
+
+  /** Lets all vCPUs run. The process stays alive while they do. @throws `ERR_STATE` unless the VM is loaded */
+  start(): Promise<void> {
+    return traces.start.promise(
+      () => ({ vcpus: this.vcpus.length }),
+      async () => {
+        this.#require('start', 'loaded');
+        this.#state = 'running';
+        addLive(this.#group);
+        const { deadlineMs } = this.#options;
+        if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#finish({ reason: 'deadline' }), deadlineMs);
+        this.#group.launch();
+      },
+    );
+  }
+
+  /**
+   * Takes all vCPUs out of the guest, between two instructions; resolves when they are. A program (host engine) is paused at its next
+   * exit or checkpoint. An access that a device on another thread is handling is waited for. Idempotent.
+   * @throws `ERR_STATE` unless the VM runs or is paused, also when it ends meanwhile
+   */
+  pause(): Promise<void> {
+    return traces.pause.promise(
+      () => ({}),
+      async () => {
+        this.#require('pause', 'running', 'paused');
+        this.#state = 'paused';
+        this.#pausing ??= this.#group.pause();
+        // A VM that ends meanwhile (a program that never comes to an exit) must not leave us waiting.
+        await Promise.race([this.#pausing, this.finished]);
+        this.#require('pause', 'paused', 'running');
+      },
+    );
+  }
+
+  /** Lets a paused VM run on. @throws `ERR_STATE` unless it is paused or runs */
+  resume(): Promise<void> {
+    return traces.resume.promise(
+      () => ({}),
+      async () => {
+        this.#require('resume', 'paused', 'running');
+        await Promise.race([this.#pausing, this.finished]);
+        this.#require('resume', 'paused', 'running');
+        if (this.#state === 'running') return;
+        this.#pausing = undefined;
+        this.#state = 'running';
+        this.#group.resume();
+      },
+    );
+  }
+
+  /**
+   * Ends the VM with the reason 'stopped'; resolves when all vCPUs are out of the guest. A program or handler that does not come back
+   * within half a second has its thread ended. Idempotent, and harmless after the end.
+   */
+  stop(): Promise<void> {
+    return traces.stop.promise(
+      () => ({}),
+      async () => {
+        if (this.#state === 'disposed') throw new HypervisorError('ERR_DISPOSED', 'the VM was disposed');
+        this.#finish({ reason: 'stopped' });
+        await this.finished;
+      },
+    );
+  }
+
+  /** Counters of all vCPUs: from shared memory, without disturbing them; also after the end. */
+  stats(): VmStats {
+    return traces.stats.sync(
+      () => ({}),
+      () => {
+        const vcpus = this.#group.stats();
+        return { total: sumStats(vcpus), vcpus };
+      },
+    );
+  }
+
+  /** With `trace: true`: the exits since the last call, by time; `lost` counts those that were overwritten before. */
+  drainTrace(): { readonly records: ExitRecord[]; readonly lost: number } {
+    return this.#group.drainTrace();
+  }
+
+  /** Stops the VM and frees everything: vCPUs, threads, descriptors, memory. From every state, idempotent, within a second. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= traces.dispose.promise(
+      () => ({}),
+      () => this.#dispose(),
+    );
+    return this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
+    this.#finish({ reason: 'stopped' });
+    await this.finished;
+    this.#state = 'disposed';
+    // vCPUs first, then slots, then descriptors, then the mapping.
+    await this.#group.close();
+    if (this.#options.pool === undefined) await this.#pool[Symbol.asyncDispose]();
+    if (this.#kvm !== undefined) detachNativeVm(this.memory);
+    this.#kvm?.close();
+    this.memory[Symbol.dispose]();
+  }
+
+  #require(operation: string, ...states: readonly VmState[]): void {
+    if (this.#state === 'disposed') throw new HypervisorError('ERR_DISPOSED', 'the VM was disposed');
+    if (this.#ending !== undefined) throw new HypervisorError('ERR_STATE', `${operation}() is not possible any more: the VM has finished (${this.#ending.reason})`);
+    if (!states.includes(this.#state)) throw new HypervisorError('ERR_STATE', `${operation}() needs a VM that is ${states.join(' or ')}; this one is ${this.#state}`);
+  }
+
+  /** The first reason counts. */
+  #finish(result: VmResult): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = result;
+    clearTimeout(this.#deadline);
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    void this.#group.stop().then(() => {
+      removeLive(this.#group);
+      this.#state = 'finished';
+      this.#resolveFinished(result);
+    });
+  }
+
+  #events(): GroupEvents {
+    const vm = this;
+    return {
+      get wantsRun() {
+        return vm.#state === 'running' && vm.#ending === undefined;
+      },
+      outcome: (vcpu, outcome) => this.#onOutcome(vcpu, outcome),
+      failed: (vcpu, error) => this.#finish({ reason: 'error', vcpu, error: asHypervisorError(error) }),
+      deviceFailed: (error, vcpu) => this.#finish({ reason: 'error', ...(vcpu === undefined ? {} : { vcpu }), error: asHypervisorError(error) }),
+      end: (reason, vcpu) => this.#finish({ reason, vcpu }),
+    };
+  }
+
+  #onOutcome(vcpu: number, outcome: RunOutcome): void {
+    switch (outcome.reason) {
+      case 'halted':
+      case 'returned': {
+        const { runners } = this.#group;
+        if (runners.some(({ done }) => done === undefined)) return;
+        this.#finish({ reason: runners.every(({ done }) => done === 'halted') ? 'halt' : 'program-end', vcpu });
+        return;
+      }
+      case 'shutdown':
+      case 'power-off':
+      case 'reset':
+        this.#finish({ reason: outcome.reason, vcpu });
+        return;
+      case 'debug':
+        void this.#onDebug(outcome.event);
+        return;
+      // The runner keeps these to itself.
+      case 'left':
+      case 'stopped':
+      case 'failed':
+    }
+  }
+
+  async #onDebug(event: DebugEvent): Promise<void> {
+    const release = this.#group.runners[event.vcpu]?.hold();
+    try {
+      await this.#options.onDebug?.(event);
+      release?.();
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      this.#finish({ reason: 'error', vcpu: event.vcpu, error: new HypervisorError('ERR_DEVICE_HANDLER', `onDebug failed: ${message}`, { cause }) });
+    }
+  }
+
+  #vcpu(index: number): Vcpu {
+    return new Vcpu(index, {
+      control: (intent, invoke) => this.#controlVcpu(index, intent, invoke),
+      setAffinity: async cpus => {
+        if (this.engine === 'host' && this.#state !== 'created' && this.#state !== 'loaded') {
+          throw new HypervisorError('ERR_STATE', 'a program cannot be interrupted to move its thread: set the affinity before start()');
+        }
+        await this.#runner(index).call(api => api.setAffinity(cpus));
+      },
+      stats: () => this.#group.stats()[index] ?? sumStats([]),
+      cpuid: () => {
+        if (this.#kvm === undefined) throw noRegisters();
+        return this.#kvm.cpuid(index, this.vcpus.length);
+      },
+      checkDebug: () => {
+        if (this.#options.onDebug === undefined) {
+          throw new HypervisorError('ERR_STATE', 'nobody would answer a debug exit: create the VM with onDebug');
+        }
+      },
+    });
+  }
+
+  async #controlVcpu<T>(index: number, intent: 'read' | 'write', invoke: (api: Remote<VcpuApi>) => Promise<T>): Promise<T> {
+    if (this.engine === 'host') throw noRegisters();
+    if (this.#state === 'disposed') throw new HypervisorError('ERR_DISPOSED', 'the VM was disposed');
+    if (intent === 'write') this.#require('set', 'created', 'loaded', 'running', 'paused');
+    if (this.#ending === undefined || this.#group.isCreated) await this.#group.create();
+    return await this.#runner(index).call(invoke);
+  }
+
+  #runner(index: number): VcpuGroup['runners'][number] {
+    const runner = this.#group.runners[index];
+    if (runner === undefined) throw new RangeError(`no vCPU ${index}`);
+    return runner;
+  }
+}
+
+/** Asked twice, with an await between: a function, so that the compiler does not believe the first answer. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/** Everything that ends a VM is a HypervisorError; what is not one becomes its cause. */
+function asHypervisorError(error: unknown): HypervisorError {
+  if (error instanceof HypervisorError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new HypervisorError('ERR_VCPU_DIED', `a vCPU could not go on: ${message}`, { cause: error });
+}

@@ -1,0 +1,26 @@
+// The vCPU worker's entry: one long piscina task per vCPU, which offers the vCPU on the port it was given and ends when the vCPU
+// is closed. Pool thread. The engines are in kvm-vcpu.ts and host-vcpu.ts.
+
+import { type MessagePort, threadId } from 'node:worker_threads';
+import { expose, transferHandlers } from 'comlink';
+import { type VcpuTask, wireThrowHandler } from '../../shared/protocol.ts';
+import { HostVcpu } from './host-vcpu.ts';
+import { KvmVcpu } from './kvm-vcpu.ts';
+import { comlinkEndpoint } from '../../shared/comlink-endpoint.ts';
+
+const throwHandler = transferHandlers.get('throw');
+// SAFETY: Comlink types its table as handlers of anything; ours wraps the one that stands under this very name.
+if (throwHandler !== undefined) transferHandlers.set('throw', wireThrowHandler(throwHandler as Parameters<typeof wireThrowHandler>[0]) as typeof throwHandler);
+
+/** The task. Piscina calls it by name. */
+export async function vcpu(task: VcpuTask<MessagePort>): Promise<void> {
+  await new Promise<void>(resolve => {
+    const Engine = task.engine === 'kvm' ? KvmVcpu : HostVcpu;
+    expose(new Engine(task, threadId, resolve), comlinkEndpoint(task.port));
+  });
+  // The answer to close() is on its way; a closed port still delivers what was posted before.
+  setImmediate(() => task.port.close());
+}
+
+/** Does nothing on a thread that has come this far: it has loaded this module. */
+export function warmUp(): void {}
