@@ -73,6 +73,7 @@ export class VcpuLink {
   /** Closes the vCPU; resolves when its thread is back in the pool. A thread that does not answer in time is ended. */
   async close(): Promise<void> {
     if (this.#gone === undefined) {
+      this.#retain();
       const timer = setTimeout(() => void this.terminate(), CLOSE_GRACE_MS);
       // The task's end may overtake the answer, and then says the same.
       await this.call(api => api.close() as Promise<void>).catch((error: unknown) => {
@@ -85,8 +86,13 @@ export class VcpuLink {
 
   /** Ends a thread that does not answer. */
   async terminate(): Promise<void> {
+    this.#retain();
     if (this.#gone === undefined && this.#threadId !== undefined) await this.#pool.terminate(this.#threadId);
     await this.ended;
+  }
+
+  #retain(): void {
+    if (this.#threadId !== undefined) this.#pool.retain(this.#threadId);
   }
 
   #settle(reject: (error: HypervisorError) => void): void {

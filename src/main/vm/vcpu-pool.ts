@@ -87,12 +87,22 @@ export class VcpuPool {
    * through the description that it hands to load balancers. Where that changes, a VM must be disposed before the process ends.
    */
   release(threadId: number): void {
+    this.#portOf(threadId)?.unref();
+  }
+
+  /** @internal The opposite: somebody waits for the task's end. */
+  retain(threadId: number): void {
+    this.#portOf(threadId)?.ref();
+  }
+
+  #portOf(threadId: number): { ref(): void; unref(): void } | undefined {
     const worker = [...this.#workers].find(({ id }) => id === threadId);
-    if (worker === undefined) return;
+    if (worker === undefined) return undefined;
     for (const symbol of Object.getOwnPropertySymbols(worker)) {
       const info: unknown = Reflect.get(worker, symbol);
-      if (typeof info === 'object' && info !== null && 'unref' in info && typeof info.unref === 'function') info.unref();
+      if (isRefCounted(info)) return info;
     }
+    return undefined;
   }
 
   /** @internal Ends a thread that does not answer; its task rejects, and piscina starts another thread. */
@@ -110,4 +120,15 @@ export class VcpuPool {
   #checkAlive(): void {
     if (this.#disposed !== undefined) throw new HypervisorError('ERR_DISPOSED', 'the pool was disposed');
   }
+}
+
+function isRefCounted(value: unknown): value is { ref(): void; unref(): void } {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'ref' in value &&
+    typeof value.ref === 'function' &&
+    'unref' in value &&
+    typeof value.unref === 'function'
+  );
 }
