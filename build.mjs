@@ -70,6 +70,31 @@ function nodeGyp() {
   throw new Error("node-gyp was not found beside npm: run this through 'npm run build'");
 }
 
+/** One native build at a time: two in one folder break each other. A lock whose owner is gone is taken over. */
+async function withLock(path, body) {
+  mkdirSync(dirname(path), { recursive: true });
+  for (let announced = false; ; ) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    const owner = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    if (owner !== '' && !existsSync(`/proc/${owner}`)) rmSync(path, { force: true });
+    else {
+      if (!announced) console.log(`build: waiting for another build (process ${owner})`);
+      announced = true;
+      await new Promise(resolve => setTimeout(resolve, 200));
+    }
+  }
+  try {
+    return await body();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
 /** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
 async function buildNative({ force = false } = {}) {
   const inputs = walk('native', file => /\.(cc|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
@@ -111,7 +136,7 @@ async function buildNative({ force = false } = {}) {
   const verbose = process.env['VERBOSE'] === '1';
   await node(
     nodeGyp(),
-    ['rebuild', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])],
+    ['configure', 'build', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])],
     { env, quiet: !verbose },
   );
   mkdirSync(dirname(addon), { recursive: true });
@@ -205,7 +230,7 @@ async function buildPrograms(folders) {
 }
 
 async function buildAll() {
-  await buildNative();
+  await withLock('build/native.lock', () => buildNative());
   await buildTs();
   await buildGuest();
 }
@@ -215,7 +240,7 @@ const lint = () => run(join('node_modules/.bin', 'biome'), ['check', '.']);
 
 const jobs = {
   install: () => {},
-  native: () => buildNative(),
+  native: () => withLock('build/native.lock', () => buildNative()),
   ts: () => buildTs(),
   guest: () => buildGuest(),
   typecheck,
@@ -253,7 +278,7 @@ const jobs = {
     await node('build/test/package/check.js', args);
   },
   async docs() {
-    await buildNative();
+    await withLock('build/native.lock', () => buildNative());
     await bin('typedoc', []);
   },
 };
