@@ -5,11 +5,10 @@
 
 #define PAGE_SIZE 4096ul
 
-static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
+static inline void out16(u16 port, u16 value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
 
 static inline void out32(u16 port, u32 value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
 
-/* One instruction for the whole line: lines of several vCPUs do not mix. */
 static inline void out_string(u16 port, const char* text, u64 length) {
   __asm__ volatile("rep outsb" : "+S"(text), "+c"(length) : "d"(port) : "memory");
 }
@@ -35,6 +34,23 @@ static void pause_until(volatile u32* word, u32 value) {
   while (*word != value) __asm__ volatile("pause" : : : "memory");
 }
 
+/* Taken by who changes it from 0 to 1. In .bss, which the loader clears. */
+static volatile u32 console_lock;
+
+static void lock(volatile u32* word) {
+  u32 before;
+  do {
+    before = 1;
+    __asm__ volatile("pause; xchgl %0, %1" : "+r"(before), "+m"(*word) : : "memory");
+  } while (before != 0);
+}
+
+/* Stores are seen in order on x86: what was done under the lock is visible before the lock is free. */
+static void unlock(volatile u32* word) {
+  __asm__ volatile("" : : : "memory");
+  *word = 0;
+}
+
 static char* append(char* at, const char* text) {
   while (*text != 0) *at++ = *text++;
   return at;
@@ -58,7 +74,9 @@ static void print_greeting(u32 index, u32 ring) {
   end = append(end, " runs in ring ");
   end = append_decimal(end, ring);
   *end++ = '\n';
+  lock(&console_lock); /* a line is many exits: without it those of other vCPUs come in between */
   out_string(PORT_CONSOLE, line, (u64)(end - line));
+  unlock(&console_lock);
 }
 
 static u32 add_to_counter(volatile u32* counter, u32 iterations) {
@@ -115,6 +133,6 @@ u32 guest_main(u32 index) {
   if (command & COMMAND_EXITS) report->exit_cycles = make_exits(params->exits);
   report->done = command;
 
-  if (fetch_add(&params->running, 0xffffffffu) == 1) out8(PORT_POWER, 0);
+  if (fetch_add(&params->running, 0xffffffffu) == 1) out16(PORT_POWER, POWER_OFF);
   return ring == 0;
 }

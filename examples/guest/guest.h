@@ -4,7 +4,6 @@
 #ifndef GUEST_H
 #define GUEST_H
 
-typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long u64;
@@ -18,7 +17,8 @@ typedef unsigned long u64;
 
 #define PORT_CONSOLE 0xe9
 #define PORT_EXIT 0x600     /* value 1: begin, 2: end, 0: one of many in between */
-#define PORT_POWER 0x604    /* any write: power off */
+#define PORT_POWER 0x604    /* ACPI's PM1a control register, where QEMU has it */
+#define POWER_OFF 0x2000
 #define DOORBELL_ADDRESS 0xd0000000ul
 
 #define PARAMS_ADDRESS 0x10000ul

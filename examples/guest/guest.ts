@@ -6,6 +6,7 @@ import { type InputOf, padding, struct, u32le, u64le } from 'node-kvm';
 export const COMMAND = { print: 1, count: 2, dirty: 4, doorbell: 8, exits: 16 } as const;
 
 export const PORT = { console: 0xe9, exit: 0x600, power: 0x604 } as const;
+export const POWER_OFF = 0x2000;
 export const DOORBELL_ADDRESS = 0xd000_0000;
 
 export const PARAMS_ADDRESS = 0x1_0000;

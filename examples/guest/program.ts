@@ -11,11 +11,14 @@ import {
   PARAMS_ADDRESS,
   Params,
   PORT,
+  POWER_OFF,
   Report,
   reportAddress,
 } from './guest.ts';
 
 const RUNNING_ADDRESS = PARAMS_ADDRESS + 12;
+/** The reserved word of Params. */
+const CONSOLE_LOCK_ADDRESS = PARAMS_ADDRESS + 60;
 const PAGE_SIZE = 4096;
 /** How many atomic additions may pass before a request to stop is honoured. */
 const STEP = 4096;
@@ -30,7 +33,10 @@ export function run(context: ProgramContext): void {
   while (memory.atomics.load(ARRIVED_ADDRESS, u32le) < params.participants) context.checkpoint();
 
   if (wanted(COMMAND.print)) {
+    // A line is many exits: without a lock those of the other vCPUs come in between.
+    while (memory.atomics.exchange(CONSOLE_LOCK_ADDRESS, u32le, 1) !== 0) context.checkpoint();
     for (const byte of new TextEncoder().encode(`vCPU ${vcpu} runs as a program\n`)) context.out(PORT.console, 1, byte);
+    memory.atomics.store(CONSOLE_LOCK_ADDRESS, u32le, 0);
   }
   if (wanted(COMMAND.count)) report = { ...report, counted: count(context, Number(params.counter), params.iterations) };
   if (wanted(COMMAND.dirty)) {
@@ -45,7 +51,7 @@ export function run(context: ProgramContext): void {
     context.out(PORT.exit, 4, 2);
   }
   memory.writeObj(reportAddress(vcpu), Report, report);
-  if (memory.atomics.sub(RUNNING_ADDRESS, u32le, 1) === 1) context.out(PORT.power, 1, 0);
+  if (memory.atomics.sub(RUNNING_ADDRESS, u32le, 1) === 1) context.out(PORT.power, 2, POWER_OFF);
   for (;;) context.checkpoint(); // until the last one has powered off, as the guest in ring 3 does
 }
 

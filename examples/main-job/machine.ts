@@ -1,6 +1,6 @@
 // The virtual machine of the main job and its devices: two on the main thread, two on the vCPUs' own threads.
 
-import { deviceModule, VirtualMachine } from 'node-kvm';
+import { deviceModule, powerDevices, VirtualMachine } from 'node-kvm';
 import { EXIT_WORDS } from '../guest/devices.ts';
 import { DOORBELL_ADDRESS, PORT } from '../guest/guest.ts';
 
@@ -32,11 +32,7 @@ export async function createMachine(vcpus: number, modules: URL): Promise<Machin
           text += String.fromCharCode(Number(byte));
         },
       },
-      {
-        name: 'power',
-        pio: { base: PORT.power, length: 1 },
-        write: (_offset, _size, _value, access) => access.end('power-off'),
-      },
+      ...powerDevices(),
       deviceModule(modules, { name: 'exits', pio: { base: PORT.exit, length: 4 }, where: 'vcpu', state: exitState }),
       deviceModule(modules, {
         name: 'doorbell',

@@ -6,7 +6,7 @@ export * from '../../shared/layout.ts';
 export type { MemoryHandle } from '../../shared/memory-layout.ts';
 export type { DebugEvent } from '../../shared/exits.ts';
 export type { ExitRecord } from '../../shared/exit-trace.ts';
-export type { ProgramContext } from '../../shared/program.ts';
+export type { ProgramContext, ProgramModule } from '../../shared/program.ts';
 export type { U64 } from '../../shared/units.ts';
 export type * from '../../shared/vcpu-state.ts';
 export { histogramQuantile, type VcpuStatsSnapshot } from '../../shared/vcpu-stats.ts';

@@ -1,9 +1,9 @@
-// The devices that come with a BIOS, accessed as firmware does: debug port, CMOS, host bridge with PAM, reset lines.
+// The devices that come with a BIOS, accessed as firmware does: CMOS, host bridge with PAM and reset.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DeviceAccess, EndRequest } from '../../shared/device.ts';
-import { CmosDevice, debugPort, HostBridge, keyboardReset } from '../../src/main/images/bios-devices.ts';
+import { CmosDevice, HostBridge } from '../../src/main/images/bios-devices.ts';
 
 const test = suite('bios devices');
 const MIB = 2 ** 20;
@@ -18,24 +18,6 @@ function access(): DeviceAccess & { ended: EndRequest[] } {
 function config(bridge: HostBridge, register: number): void {
   bridge.write(0, 4, (0x8000_0000 + (register & 0xfc)) >>> 0, access());
 }
-
-test('the debug port gives lines', () => {
-  const lines: string[] = [];
-  const port = debugPort(line => lines.push(line));
-  for (const char of 'one\r\n\ntwo') port.write?.(0, 1, char.charCodeAt(0), access());
-  assert.equal(lines, ['one', '']);
-  assert.is(port.read?.(0, 1, access()), 0xe9);
-});
-
-test('a line without an end is handed on in pieces', () => {
-  const lines: string[] = [];
-  const port = debugPort(line => lines.push(line));
-  for (let i = 0; i < 3000; i++) port.write?.(0, 1, 0x41, access());
-  assert.equal(
-    lines.map(line => line.length),
-    [1024, 1024],
-  );
-});
 
 function cmosWord(cmos: CmosDevice, index: number, bytes: number): number {
   let value = 0;
@@ -114,19 +96,13 @@ test('PAM unlocks and locks pieces of 0xe0000 to 0xfffff, neighbours in one call
   ]);
 });
 
-test('the reset register and the keyboard controller reset the machine', () => {
+test('the reset register resets the machine', () => {
   const bridge = new HostBridge();
   const first = access();
   bridge.write(1, 1, 0x02, first);
   assert.equal(first.ended, []);
   bridge.write(1, 1, 0x06, first);
   assert.equal(first.ended, ['reset']);
-  const second = access();
-  const keyboard = keyboardReset();
-  keyboard.write?.(0, 1, 0xd1, second);
-  keyboard.write?.(0, 1, 0xfe, second);
-  assert.equal(second.ended, ['reset']);
-  assert.is(keyboard.read?.(0, 1, second), 0xff);
 });
 
 test.run();

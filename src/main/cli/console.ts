@@ -1,7 +1,8 @@
 // The devices of `node-kvm run`: what guests print to, and how they power off. Closures on the main thread; every byte goes
-// to one sink. Sources: PC16550D data sheet (transmitter side only), Bochs's port 0xe9, QEMU's ports 0x402 and 0x604.
+// to one sink. Sources: PC16550D data sheet (transmitter side only), Bochs's port 0xe9, QEMU's port 0x402.
 
 import type { Device } from '../../../shared/device.ts';
+import { acpiPower, powerDevices } from '../devices/power.ts';
 
 /** Gets bytes in the order in which the guest wrote them. */
 export type ByteSink = (byte: number) => void;
@@ -12,10 +13,10 @@ const DIVISOR_LATCH = 0x80;
 /** What the other registers read as: no interrupt pending, transmitter empty, carrier there. */
 const UART_READS: Readonly<Record<number, number>> = { 2: 0x01, 5: 0x60, 6: 0xb0 };
 
-/** Writers of whole bytes that any guest may use. A BIOS brings its own debug port, so it gets no second one. */
-export function consoleDevices(sink: ByteSink, withDebugPort: boolean): Device[] {
-  const devices = [serialPort(sink), bytePort('console', 0xe9, sink), powerPort()];
-  return withDebugPort ? [...devices, bytePort('debug-console', 0x402, sink)] : devices;
+/** What any guest may use. A BIOS brings its debug port and its reset lines itself. */
+export function consoleDevices(sink: ByteSink, isBios: boolean): Device[] {
+  const devices = [serialPort(sink), bytePort('console', 0xe9, sink)];
+  return isBios ? [...devices, acpiPower()] : [...devices, bytePort('debug-console', 0x402, sink), ...powerDevices()];
 }
 
 /** A port that prints what is written and reads as 0xe9, by which guests find it. */
@@ -40,14 +41,5 @@ function serialPort(sink: ByteSink): Device {
       if (offset === 0 && !latch()) sink(byte);
       else if (offset !== 1 || !latch()) registers[offset] = byte;
     },
-  };
-}
-
-/** Any write ends the VM with reason 'power-off'. */
-function powerPort(): Device {
-  return {
-    name: 'power',
-    pio: { base: 0x604, length: 2 },
-    write: (_offset, _size, _value, access) => access.end('power-off'),
   };
 }

@@ -3,17 +3,17 @@
 // output is one JSON object, and the console is in it.
 
 import { Command } from 'commander';
-import { HypervisorError } from '../../../shared/errors.ts';
 import type { StartMode, StartRing } from '../images/boot-state.ts';
 import type { Image } from '../images/image.ts';
 import { VirtualMachine, type VmResult } from '../vm/virtual-machine.ts';
 import { consoleDevices } from './console.ts';
-import { FORMATS, openImage } from './image-format.ts';
 import { ConsoleCapture, ConsoleTerminal, type GuestConsole } from './guest-console.ts';
+import { FORMATS, openImage } from './image-format.ts';
+import { Interrupts, signalStatus } from './interrupts.ts';
+import { NO_PROGRESS, showProgress } from './progress.ts';
 import { humanResult, jsonResult, type RunFacts, statsTable } from './run-report.ts';
 import { TracePrinter } from './trace-printer.ts';
 import { choice, parseAddress, parseCount, parseSeconds, parseSize } from './values.ts';
-import { showProgress } from './progress.ts';
 
 /** Commander's values after their parsers. */
 interface RunOptions {
@@ -53,7 +53,7 @@ export function runCommand(): Command {
     .allowExcessArguments(false)
     .addHelpText(
       'after',
-      '\nThe console is what the guest writes to ports 0x3f8 (serial), 0xe9 and 0x402; a write to port 0x604 powers off.\n' +
+      '\nThe console is what the guest writes to ports 0x3f8 (serial), 0xe9 and 0x402; 0x2000 to port 0x604 powers off.\n' +
         'Exit status: 0 halt, power-off, reset or the end of a program; 1 triple fault, timeout or error; 2 wrong usage;\n' +
         '130 Ctrl-C, 143 SIGTERM.',
     )
@@ -74,50 +74,52 @@ async function run(path: string, options: RunOptions): Promise<void> {
     line => output.line(line),
   );
   const vm = await VirtualMachine.create({
-    memory: options.memory,
+    // A WebAssembly program can only have RAM as its memory when RAM is one.
+    memory: isWasm(image) ? { size: options.memory, backing: 'wasm' } : options.memory,
     vcpus: options.cpus,
-    engine: engineFor(image, options.engine),
-    devices: consoleDevices(byte => output.byte(byte), image.kind !== 'bios'),
+    // 'auto' goes by the image: without KVM a guest's error then says how to get it.
+    engine: options.engine === 'auto' ? image.engine : options.engine,
+    devices: consoleDevices(byte => output.byte(byte), image.kind === 'bios'),
     trace: options.trace === true,
     ...(options.timeout === undefined ? {} : { deadlineMs: options.timeout * 1000 }),
   });
   try {
-    await drive(vm, image, path, options, output);
+    await vm.load(image);
+    process.exitCode = await drive(vm, image, path, options, output);
   } finally {
     await vm[Symbol.asyncDispose]();
   }
 }
 
-/** 'auto' means KVM for guests, whose absence is then the error to report, and the host engine for programs. */
-function engineFor(image: Image, wanted: RunOptions['engine']): 'kvm' | 'host' {
-  if (wanted !== 'auto') return wanted;
-  return image.engine;
-}
+const isWasm = (image: Image) => image.kind === 'program' && image.source.type === 'wasm';
 
-async function drive(vm: VirtualMachine, image: Image, path: string, options: RunOptions, output: GuestConsole): Promise<void> {
-  await vm.load(image);
+/** From start to the report; the result is the exit status. */
+async function drive(
+  vm: VirtualMachine,
+  image: Image,
+  path: string,
+  options: RunOptions,
+  output: GuestConsole,
+): Promise<number> {
+  const json = options.json === true;
+  const onTerminal = process.stderr.isTTY === true && !json && options.trace !== true;
   const interrupts = new Interrupts(vm);
-  const tracer = options.trace === true ? new TracePrinter(vm) : undefined;
   const begin = performance.now();
   await vm.start();
-  const progress = showProgress(vm, output, options.json !== true && options.trace !== true);
+  const tracer = options.trace === true ? new TracePrinter(vm, json) : undefined;
+  const progress = onTerminal ? showProgress(vm, output, options.timeout) : NO_PROGRESS;
   const result = await vm.finished;
   const seconds = (performance.now() - begin) / 1000;
   progress.end();
-  tracer?.end();
+  const trace = tracer?.end();
   interrupts.release();
   output.end();
   const facts: RunFacts = { image: path, format: image.kind, vm, result, seconds, signal: interrupts.signal };
-  if (options.json === true) process.stdout.write(jsonResult(facts, output.text(), tracer?.records));
+  if (json) process.stdout.write(jsonResult(facts, output.captured(), trace));
   else {
-    if (options.stats === true) process.stderr.write(statsTable(vm.stats()));
+    if (options.stats === true) process.stderr.write(statsTable(vm));
     process.stderr.write(`node-kvm: ${humanResult(facts)}\n`);
   }
-  process.exitCode = exitStatus(facts);
-}
-
-function exitStatus({ result, signal }: RunFacts): number {
-  if (signal === 'SIGINT') return 130;
-  if (signal === 'SIGTERM') return 143;
+  if (facts.signal !== undefined) return signalStatus(facts.signal);
   return GOOD_ENDS.includes(result.reason) ? 0 : 1;
 }

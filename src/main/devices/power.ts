@@ -14,29 +14,40 @@ const RESET_CPU = 0x04;
 
 /** The three of them. The VM ends with 'power-off' or 'reset'. */
 export function powerDevices(): Device[] {
-  return [
-    {
-      name: 'ACPI power',
-      pio: { base: PM1A_CONTROL, length: 2 },
-      read: () => 0,
-      write(offset, _size, value, access) {
-        if (offset === 0 && (Number(value) & SLEEP_ENABLE) !== 0) access.end('power-off');
-      },
+  return [acpiPower(), keyboardReset(), resetControl()];
+}
+
+/** Port 0x604, 16 bits: a write with 0x2000 in it powers off. */
+export function acpiPower(): Device {
+  return {
+    name: 'ACPI power',
+    pio: { base: PM1A_CONTROL, length: 2 },
+    read: () => 0,
+    write(offset, _size, value, access) {
+      if (offset === 0 && (Number(value) & SLEEP_ENABLE) !== 0) access.end('power-off');
     },
-    {
-      name: 'keyboard controller reset',
-      pio: { base: KEYBOARD_COMMAND, length: 1 },
-      write(_offset, _size, value, access) {
-        if (Number(value) === PULSE_RESET_LINE) access.end('reset');
-      },
+  };
+}
+
+/** Port 0x64: reads as if no controller were there; command 0xfe pulls the processor's reset line. */
+export function keyboardReset(): Device {
+  return {
+    name: 'keyboard controller reset',
+    pio: { base: KEYBOARD_COMMAND, length: 1 },
+    write(_offset, _size, value, access) {
+      if (Number(value) === PULSE_RESET_LINE) access.end('reset');
     },
-    {
-      name: 'reset control',
-      pio: { base: RESET_CONTROL, length: 1 },
-      read: () => 0,
-      write(_offset, _size, value, access) {
-        if ((Number(value) & RESET_CPU) !== 0) access.end('reset');
-      },
+  };
+}
+
+/** Port 0xcf9. */
+function resetControl(): Device {
+  return {
+    name: 'reset control',
+    pio: { base: RESET_CONTROL, length: 1 },
+    read: () => 0,
+    write(_offset, _size, value, access) {
+      if ((Number(value) & RESET_CPU) !== 0) access.end('reset');
     },
-  ];
+  };
 }

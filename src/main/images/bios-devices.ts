@@ -1,36 +1,9 @@
-// The devices without which PC firmware does not get anywhere: debug port, CMOS, host bridge, reset line. Closures on the
-// main thread. Sources: Intel 82441FX data sheet (PAM), PC/AT CMOS map as QEMU and SeaBIOS use it, SeaBIOS's debug port.
+// Two devices without which PC firmware does not get anywhere: CMOS and the host bridge. On the main thread.
+// Sources: Intel 82441FX data sheet (PAM), PC/AT CMOS map as QEMU and SeaBIOS use it.
 
 import type { Device, DeviceAccess, DeviceValue } from '../../../shared/device.ts';
 import { HOLE_END, KIB, MIB } from '../../../shared/units.ts';
 import { ascending, type RamRegion } from './ranges.ts';
-
-const DEBUG_PORT = 0x402;
-/** What a read of the debug port gives, so that firmware knows that it is there. */
-const DEBUG_READBACK = 0xe9;
-/** A line is handed on at this length even if the firmware never ends it. */
-const LINE_MAX = 1024;
-
-/** Port 0x402: bytes gather to lines of Latin-1. */
-export function debugPort(onLine: (line: string) => void): Device {
-  let line = '';
-  const flush = () => {
-    const whole = line;
-    line = '';
-    onLine(whole);
-  };
-  return {
-    name: 'bios-debug',
-    pio: { base: DEBUG_PORT, length: 1 },
-    read: () => DEBUG_READBACK,
-    write: (_offset, _size, value) => {
-      const byte = Number(value) & 0xff;
-      if (byte === 0x0a) return flush();
-      if (byte !== 0x0d) line += String.fromCharCode(byte);
-      if (line.length === LINE_MAX) flush();
-    },
-  };
-}
 
 const bcd = (value: number) => (Math.floor(value / 10) << 4) | (value % 10);
 
@@ -178,16 +151,4 @@ export class HostBridge implements Device {
     }
     apply();
   }
-}
-
-/** Port 0x64: reads as a controller with nothing attached would; command 0xfe pulls the processor's reset line. */
-export function keyboardReset(): Device {
-  return {
-    name: 'keyboard-reset',
-    pio: { base: 0x64, length: 1 },
-    read: () => 0xff,
-    write: (_offset, _size, value, access) => {
-      if (Number(value) === 0xfe) access.end('reset');
-    },
-  };
 }

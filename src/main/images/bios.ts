@@ -3,11 +3,14 @@
 
 import { HypervisorError, invalidType, refuseUnknownKeys } from '../../../shared/errors.ts';
 import { HOLE_END, hex, KIB, MIB } from '../../../shared/units.ts';
-import { CmosDevice, debugPort, HostBridge, keyboardReset } from './bios-devices.ts';
+import { debugConsole } from '../devices/debug-console.ts';
+import { keyboardReset } from '../devices/power.ts';
+import { CmosDevice, HostBridge } from './bios-devices.ts';
 import type { KvmImage } from './image.ts';
 import { type ImageSource, imageSource } from './image-file.ts';
 import { requireWritable } from './ranges.ts';
 
+const DEBUG_PORT = 0x402;
 const BIOS_MAX = 16 * MIB;
 const BIOS_UNIT = 64 * KIB;
 /** The piece that real-mode code sees below 1 MiB. */
@@ -43,7 +46,7 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
     engine: 'kvm',
     kind: 'bios',
     platform: 'pc',
-    devices: [debugPort(onDebug ?? (() => {})), cmos, bridge, keyboardReset()],
+    devices: [debugConsole(DEBUG_PORT, onDebug ?? (() => {})), cmos, bridge, keyboardReset()],
     load: async ({ memory, vcpus }) => {
       const bytes = await source.read();
       requireBios(bytes, source.name);

@@ -1,0 +1,99 @@
+// How `node-kvm run` says what came out: one line, a table of statistics, or JSON. Main thread.
+
+import { table } from 'table';
+import { histogramQuantile, type VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
+import type { VirtualMachine, VmResult } from '../vm/virtual-machine.ts';
+import type { CapturedText } from './guest-console.ts';
+import type { EndingSignal } from './interrupts.ts';
+import type { Trace } from './trace-printer.ts';
+
+/** What is known about a run that is over. */
+export interface RunFacts {
+  readonly image: string;
+  readonly format: string;
+  readonly vm: VirtualMachine;
+  readonly result: VmResult;
+  readonly seconds: number;
+  /** The signal that stopped it. */
+  readonly signal: EndingSignal | undefined;
+}
+
+/** `halt after 1.2 s: 2 vCPUs on kvm, 345 exits`. */
+export function humanResult({ vm, result, seconds, signal }: RunFacts): string {
+  const { exits } = vm.stats().total;
+  const cause = signal === undefined ? '' : ` by ${signal}`;
+  const where = result.vcpu === undefined ? '' : ` of vCPU ${result.vcpu}`;
+  const error = result.error === undefined ? '' : `: ${result.error.message} [${result.error.code}]`;
+  const vcpus = `${vm.vcpus.length} vCPU${vm.vcpus.length === 1 ? '' : 's'}`;
+  return `${REASONS[result.reason]}${where}${cause} after ${seconds.toFixed(2)} s, ${vcpus} on engine ${vm.engine}, ${exits} exits${error}`;
+}
+
+const REASONS: Readonly<Record<VmResult['reason'], string>> = {
+  halt: 'halt',
+  shutdown: 'triple fault',
+  'power-off': 'power-off',
+  reset: 'reset',
+  stopped: 'stopped',
+  deadline: 'timeout',
+  'program-end': 'end of the program',
+  error: 'error',
+};
+
+/** Columns are vCPUs, and all together when there are several. */
+export function statsTable(vm: VirtualMachine): string {
+  const { vcpus, total } = vm.stats();
+  const columns: [string, VcpuStatsSnapshot][] = vcpus.map((stats, index) => [`vCPU ${index}`, stats]);
+  if (vcpus.length > 1) columns.push(['all', total]);
+  const row = (name: string, show: (stats: VcpuStatsSnapshot) => string) => [
+    name,
+    ...columns.map(([, stats]) => show(stats)),
+  ];
+  const count = (value: number) => value.toLocaleString('en-US');
+  const milliseconds = (ns: number) => `${(ns / 1e6).toFixed(1)} ms`;
+  const microseconds = (ns: number) => `${(ns / 1e3).toFixed(1)} µs`;
+  const rows = [
+    ['', ...columns.map(([name]) => name)],
+    row('exits', stats => count(stats.exits)),
+    ...Object.keys(total.exitsByReason).map(reason =>
+      row(`  ${reason}`, stats => count(stats.exitsByReason[reason] ?? 0)),
+    ),
+    row('interrupted by a kick', stats => count(stats.interrupted)),
+    row('handed to another thread', stats => count(stats.handovers)),
+    row('claimed by no device', stats => count(stats.unclaimed)),
+    row('time in the guest', stats => milliseconds(stats.guestNs)),
+    row('time outside', stats => milliseconds(stats.outsideNs)),
+    row('exit handled within, 50 %', stats => microseconds(histogramQuantile(stats.handlingHistogram, 0.5))),
+    row('exit handled within, 99 %', stats => microseconds(histogramQuantile(stats.handlingHistogram, 0.99))),
+  ];
+  const alignment = Object.fromEntries(columns.map((_, index) => [index + 1, { alignment: 'right' as const }]));
+  return table(rows, { columns: alignment, drawHorizontalLine: (at, size) => at < 2 || at === size });
+}
+
+/** One object; bigints as hexadecimal strings. */
+export function jsonResult(facts: RunFacts, captured: CapturedText | undefined, trace: Trace | undefined): string {
+  const { image, format, vm, result, seconds, signal } = facts;
+  const { error } = result;
+  const report = {
+    image,
+    format,
+    engine: vm.engine,
+    vcpus: vm.vcpus.length,
+    memoryBytes: vm.memory.size(),
+    reason: result.reason,
+    vcpu: result.vcpu,
+    signal,
+    error: error && {
+      code: error.code,
+      message: error.message,
+      errno: error.errno,
+      syscall: error.syscall,
+      info: error.info,
+    },
+    seconds,
+    console: captured?.text,
+    consoleBytesDropped: captured?.dropped,
+    stats: vm.stats(),
+    trace,
+  };
+  return `${JSON.stringify(report, (_key, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value), 2)}\n`;
+}
