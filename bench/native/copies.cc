@@ -2,8 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <vector>
-
 #include "baseline.h"
 
 namespace baseline {
@@ -12,7 +10,8 @@ namespace {
 
 uint8_t* memory = nullptr;
 size_t memory_bytes = 0;
-std::vector<uint8_t> buffer;
+uint8_t* buffer = nullptr;
+size_t buffer_bytes = 0;
 
 /** The compiler must assume that `data` is read and written here: nothing before it can be dropped. */
 void Escape(void* data) { asm volatile("" : : "g"(data) : "memory"); }
@@ -22,7 +21,12 @@ void Escape(void* data) { asm volatile("" : : "g"(data) : "memory"); }
 /** copies-open <bytes mapped> <largest copy>: commits both. */
 Answer OpenCopies(Arguments& line) {
   memory_bytes = Next<size_t>(line);
-  buffer.assign(Next<size_t>(line), 1);
+  buffer_bytes = Next<size_t>(line);
+  // Page-aligned as guest memory is. A buffer that lies some bytes further makes each store look like one to the next load's
+  // address (they compare 12 bits), and memcpy many times slower than it has to be.
+  buffer = static_cast<uint8_t*>(std::aligned_alloc(4096, buffer_bytes));
+  if (buffer == nullptr) Fail("aligned_alloc");
+  std::memset(buffer, 1, buffer_bytes);
   void* mapped = mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) Fail("mmap");
   memory = static_cast<uint8_t*>(mapped);
@@ -36,7 +40,7 @@ Answer RunCopies(Arguments& line) {
   const auto bytes = Next<size_t>(line);
   const auto window = Next<size_t>(line);
   const auto calls = Next<size_t>(line);
-  if (window > memory_bytes || bytes > buffer.size() || window % bytes != 0) {
+  if (window > memory_bytes || bytes > buffer_bytes || window % bytes != 0) {
     errno = ERANGE;
     Fail("copies-run");
   }
@@ -44,13 +48,13 @@ Answer RunCopies(Arguments& line) {
   const double start = NowNs();
   for (size_t i = 0; i < calls; ++i) {
     if (kind[0] == 'r') {
-      std::memcpy(buffer.data(), memory + at, bytes);
+      std::memcpy(buffer, memory + at, bytes);
     } else if (kind[0] == 'w') {
-      std::memcpy(memory + at, buffer.data(), bytes);
+      std::memcpy(memory + at, buffer, bytes);
     } else {
       std::memset(memory + at, static_cast<int>(i & 0xff), bytes);
     }
-    Escape(buffer.data());
+    Escape(buffer);
     Escape(memory);
     at = at + bytes == window ? 0 : at + bytes;
   }
