@@ -1,0 +1,50 @@
+// A device's handler that throws, wherever it lives, ends its machine with that error; the process and other machines live on.
+
+import { deviceModule, type HypervisorError } from 'node-kvm';
+import * as assert from 'uvu/assert';
+import { at, code, rel8 } from '../guest-code.ts';
+import { kvmSuite } from '../harness.ts';
+import { type Result, runGuest } from '../run-guest.ts';
+
+const test = kvmSuite('a device throws');
+
+/** vCPU 1 spins, vCPU 0 writes: all of the machine must end. */
+const guest = code(
+  [0x85, 0xff], //        test edi, edi
+  at('spin'),
+  [0x75], rel8('spin'), // jnz spin
+  [0xe7, 0x10], //        out 0x10, eax
+  [0xf4], //              hlt
+);
+
+const pio = { base: 0x10, length: 4 };
+const module = new URL('./devices/throwing.js', import.meta.url);
+const closure = {
+  name: 'throwing',
+  pio,
+  write() {
+    throw new Error('the device is on fire');
+  },
+};
+
+function assertOnFire(result: Result): void {
+  const error = result.error as HypervisorError;
+  assert.is(result.reason, 'error');
+  assert.is(result.vcpu, 0);
+  assert.is(error.code, 'ERR_DEVICE_HANDLER');
+  assert.match(error.message, 'throwing');
+  assert.match(String((error.cause as Error).message), 'the device is on fire');
+}
+
+test('on the main thread', async () => {
+  assertOnFire(await runGuest(guest, { mode: 32, vcpus: 2, devices: [closure] }));
+});
+
+for (const where of ['vcpu', 'io'] as const) {
+  test(`in a module, where '${where}'`, async () => {
+    const device = deviceModule(module, { name: 'throwing', pio, where });
+    assertOnFire(await runGuest(guest, { mode: 32, vcpus: 2, devices: [device] }));
+  });
+}
+
+test.run();

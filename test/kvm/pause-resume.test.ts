@@ -1,0 +1,64 @@
+// Pause and resume under load, hundreds of times: no kick is lost, nothing runs while paused, everything goes on afterwards.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as assert from 'uvu/assert';
+import { at, code, rel8 } from '../guest-code.ts';
+import { kvmSuite } from '../harness.ts';
+import { loadGuest, recorder } from '../run-guest.ts';
+import { counters, startSpinning, untilAllMoved } from '../spinning-guest.ts';
+
+const test = kvmSuite('pause and resume');
+
+for (const cpl of [0, 3] as const) {
+  test(`ring ${cpl}: counters stand still while paused and go on after, 150 times`, async () => {
+    await using vm = await startSpinning({ cpl });
+
+    for (let round = 0; round < 150; round++) {
+      await vm.pause();
+      const paused = counters(vm);
+      await sleep(1);
+      assert.equal(counters(vm), paused);
+      await vm.resume();
+      await untilAllMoved(vm, paused);
+    }
+  });
+}
+
+test('pause and resume back to back, without waiting for the guest, 300 times', async () => {
+  await using vm = await startSpinning();
+
+  for (let round = 0; round < 300; round++) {
+    await vm.pause();
+    await vm.resume();
+  }
+
+  await untilAllMoved(vm, counters(vm));
+});
+
+const storm = code(
+  at('again'),
+  [0xe7, 0x10], //          out 0x10, eax
+  [0xff, 0xc0], //          inc eax
+  [0xeb], rel8('again'), // jmp again
+);
+
+test('no exit is lost or repeated when pauses fall into a storm of exits to the main thread', async () => {
+  const port = recorder({ pio: { base: 0x10, length: 4 } });
+  await using vm = await loadGuest(storm, { mode: 64, devices: [port.device] });
+  await vm.start();
+
+  for (let round = 0; round < 100; round++) {
+    await vm.pause();
+    const paused = port.written.length;
+    await sleep(1);
+    assert.is(port.written.length, paused);
+    await vm.resume();
+    await sleep(1);
+  }
+
+  await vm.stop();
+  assert.ok(port.written.length > 100);
+  assert.ok(port.written.every((value, index) => value === index));
+});
+
+test.run();
