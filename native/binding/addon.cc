@@ -37,6 +37,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   const Napi::Object global = env.Global();
   data->object_create = Napi::Persistent(global.Get("Object").As<Napi::Object>().Get("create").As<Napi::Function>());
   data->data_view = Napi::Persistent(global.Get("DataView").As<Napi::Function>());
+  napi_value wrap_run = nullptr;
+  const Napi::String source = Napi::String::New(env, "(native) => function run() { return native(); }");
+  if (napi_run_script(env, source, &wrap_run) != napi_ok) return exports;
+  data->wrap_run = Napi::Persistent(Napi::Function(env, wrap_run));
   data->system_prototype = SystemHandle::Prototype(env);
   data->vm_prototype = VmHandle::Prototype(env);
   data->vcpu_prototype = VcpuHandle::Prototype(env);

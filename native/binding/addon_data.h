@@ -16,6 +16,8 @@ struct AddonData {
   /** Intrinsics as they were at load time, so that a program which patches its globals changes nothing here. */
   Napi::FunctionReference object_create;
   Napi::FunctionReference data_view;
+  /** (native) => function run() { return native(); }: see NewRunFunction. */
+  Napi::FunctionReference wrap_run;
   /** The objects that carry the methods of each kind of handle. */
   Napi::ObjectReference system_prototype;
   Napi::ObjectReference vm_prototype;

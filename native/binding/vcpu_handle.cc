@@ -26,15 +26,24 @@ napi_value Run(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/**
+ * The run function: native code within one JavaScript frame. V8 acts on worker.terminate() and process.exit() where a JavaScript
+ * function is entered, but not at every turn of an unoptimised loop, and not where native code is entered: a loop around the bare
+ * native function would go on for thousands of heartbeats.
+ */
 napi_value NewRunFunction(napi_env env, const std::shared_ptr<VcpuCore>& core) {
-  napi_value function = nullptr;
-  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, Run, core.get(), &function) != napi_ok) return nullptr;
+  napi_value native = nullptr;
+  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, Run, core.get(), &native) != napi_ok) return nullptr;
   auto holder = std::make_unique<std::shared_ptr<VcpuCore>>(core);
   const auto drop = [](napi_env, void* raw, void*) { delete static_cast<std::shared_ptr<VcpuCore>*>(raw); };
-  if (napi_add_finalizer(env, function, holder.get(), drop, nullptr, nullptr) != napi_ok) return nullptr;
+  if (napi_add_finalizer(env, native, holder.get(), drop, nullptr, nullptr) != napi_ok) return nullptr;
   // SAFETY: `drop` deletes it with the function.
   static_cast<void>(holder.release());
-  return function;
+  napi_value receiver = nullptr;
+  napi_value wrapped = nullptr;
+  napi_get_undefined(env, &receiver);
+  if (napi_call_function(env, receiver, AddonData::Of(env).wrap_run.Value(), 1, &native, &wrapped) != napi_ok) return nullptr;
+  return wrapped;
 }
 
 struct NamedState {
