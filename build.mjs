@@ -96,7 +96,7 @@ async function withLock(path, body) {
 }
 
 /** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
-async function buildNative({ force = false } = {}) {
+async function buildNative() {
   const inputs = walk('native', file => /\.(cc|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
   const hash = createHash('sha256').update(process.version).update(process.arch);
   for (const file of inputs) hash.update(file).update(readFileSync(file));
@@ -104,7 +104,6 @@ async function buildNative({ force = false } = {}) {
   const addon = 'prebuilds/linux-x64/node.napi.glibc.node';
   const abi = 'shared/generated/kvm-abi.ts';
   if (
-    !force &&
     existsSync(addon) &&
     existsSync(abi) &&
     existsSync('build/native.stamp') &&
