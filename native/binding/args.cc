@@ -1,3 +1,5 @@
+// Checks and conversions of arguments, on raw Node-API where node-addon-api would throw without a code.
+
 #include "binding/args.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// Makes JavaScript errors with codes, of the class that native/index.ts registered on this thread.
+
 #include "binding/errors.h"
 
 #include <cinttypes>

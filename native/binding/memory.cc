@@ -1,3 +1,5 @@
+// mapMemory, wrapExternal, addressOf, prefault, fill, copy, takeMarks: bounds are checked here, work is done in sys/.
+
 #include "binding/memory.h"
 
 #include <cstring>

@@ -1,3 +1,5 @@
+// SharedArrayBuffers over external memory. The only file that includes <v8.h>.
+
 #include "binding/shared_buffer.h"
 
 #include <dlfcn.h>

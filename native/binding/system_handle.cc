@@ -1,3 +1,5 @@
+// The methods of a NativeSystem.
+
 #include "binding/system_handle.h"
 
 #include <cstring>

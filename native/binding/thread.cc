@@ -1,3 +1,5 @@
+// threadId, kick, heartbeat, setAffinity, getAffinity, monotonicNs, injectFault.
+
 #include "binding/thread.h"
 
 #include "binding/addon_data.h"

@@ -1,3 +1,5 @@
+// The methods of a NativeVcpu, and its run function.
+
 #include "binding/vcpu_handle.h"
 
 #include <cstring>

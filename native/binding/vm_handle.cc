@@ -1,3 +1,5 @@
+// The methods of a NativeVm, and the references that its slots hold.
+
 #include "binding/vm_handle.h"
 
 #include "binding/args.h"

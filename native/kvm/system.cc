@@ -1,3 +1,5 @@
+// The ioctls of /dev/kvm.
+
 #include "kvm/system.h"
 
 #include <cstring>

@@ -1,3 +1,5 @@
+// The ioctls of a VM's descriptor, and the table of slots that the kernel accepted.
+
 #include "kvm/vm.h"
 
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// sched_setaffinity and sched_getaffinity for any number of CPUs.
+
 #include "sys/affinity.h"
 
 #include <sched.h>

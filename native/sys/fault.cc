@@ -1,3 +1,5 @@
+// The one armed fault of the process and its lock.
+
 #include "sys/fault.h"
 
 #include <atomic>

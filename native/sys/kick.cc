@@ -1,3 +1,5 @@
+// The kick signal, its handler that does nothing, and the POSIX timer behind a heartbeat.
+
 #include "sys/kick.h"
 
 #include <signal.h>

@@ -1,3 +1,5 @@
+// How memory is mapped: reserve aligned address space, map over it, release what is left. Linux only.
+
 #include "sys/mapping.h"
 
 #include <linux/memfd.h>

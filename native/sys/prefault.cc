@@ -1,3 +1,5 @@
+// Parallel MADV_POPULATE_WRITE: threads take chunks from a common counter.
+
 #include "sys/prefault.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// Walks /proc/self/maps.
+
 #include "sys/proc_maps.h"
 
 #include <cinttypes>
