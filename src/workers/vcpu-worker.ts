@@ -4,9 +4,10 @@
 import { type MessagePort, threadId } from 'node:worker_threads';
 import { expose, transferHandlers } from 'comlink';
 import { type VcpuTask, wireThrowHandler } from '../../shared/protocol.ts';
+import { comlinkEndpoint } from '../../shared/comlink-endpoint.ts';
+import { collectGarbage } from './collect.ts';
 import { HostVcpu } from './host-vcpu.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
-import { comlinkEndpoint } from '../../shared/comlink-endpoint.ts';
 
 const throwHandler = transferHandlers.get('throw');
 // SAFETY: Comlink types its table as handlers of anything; ours wraps the one that stands under this very name.
@@ -19,7 +20,10 @@ export async function vcpu(task: VcpuTask<MessagePort>): Promise<void> {
     expose(new Engine(task, threadId, resolve), comlinkEndpoint(task.port));
   });
   // The answer to close() is on its way; a closed port still delivers what was posted before.
-  setImmediate(() => task.port.close());
+  setImmediate(() => {
+    task.port.close();
+    setImmediate(collectGarbage);
+  });
 }
 
 /** Does nothing on a thread that has come this far: it has loaded this module. */

@@ -3,7 +3,7 @@
 // alive only while a call is pending, so a vCPU that runs does (run() is a call) and one at rest does not.
 
 import { type MessagePort, MessageChannel } from 'node:worker_threads';
-import { type Remote, transferHandlers, wrap } from 'comlink';
+import { type Remote, releaseProxy, transferHandlers, wrap } from 'comlink';
 import { comlinkEndpoint } from '../../../shared/comlink-endpoint.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { type VcpuApi, type VcpuTask, wireThrowHandler } from '../../../shared/protocol.ts';
@@ -104,6 +104,8 @@ export class VcpuLink {
     this.#gone = why;
     for (const reject of this.#pending) reject(why);
     this.#pending.clear();
+    // Comlink keeps an endpoint until its proxy is collected, and an unanswered call keeps the proxy.
+    this.#api[releaseProxy]();
     this.#port.close();
   }
 }
