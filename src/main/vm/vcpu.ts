@@ -2,6 +2,7 @@
 // On a running vCPU each call takes it out of the guest, does its work between two instructions, and lets it run again: some
 // 100 µs. Everything but stats() is for the kvm engine: programs have no registers (`ERR_ENGINE`).
 
+import type { Remote } from 'comlink';
 import { HypervisorError, invalidType } from '../../../shared/errors.ts';
 import type { StateName, VcpuApi } from '../../../shared/protocol.ts';
 import {
@@ -22,13 +23,22 @@ import {
   encodeSregs,
   encodeXcrs,
 } from '../../../shared/vcpu-codec.ts';
-import type { CpuidEntry, DebugRegs, Fpu, GuestDebug, MpState, Regs, Sregs, VcpuEvents, Xcr } from '../../../shared/vcpu-state.ts';
+import type {
+  CpuidEntry,
+  DebugRegs,
+  Fpu,
+  GuestDebug,
+  MpState,
+  Regs,
+  Sregs,
+  VcpuEvents,
+  Xcr,
+} from '../../../shared/vcpu-state.ts';
 import type { VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
-import type { Remote } from 'comlink';
 import { trace } from '../trace.ts';
 import { checkCpus } from './vm-options.ts';
 
-/** What a Vcpu needs of its machine. */
+/** @internal What a Vcpu needs of its machine. */
 export interface VcpuBackend {
   /** Between two runs of the vCPU, which is created first where it was not yet. A finished VM refuses 'write'. */
   control<T>(intent: 'read' | 'write', invoke: (api: Remote<VcpuApi>) => Promise<T>): Promise<T>;
@@ -108,7 +118,9 @@ export class Vcpu {
 
   /** KVM_GET_MSRS, in the order asked for. `ERR_SYSCALL` when KVM does not know one of them. */
   async getMsrs(indices: readonly number[]): Promise<bigint[]> {
-    return Array.from(await this.#control('read', 'getMsrs', api => api.getMsrs(Uint32Array.from(indices)) as Promise<BigUint64Array>));
+    return Array.from(
+      await this.#control('read', 'getMsrs', api => api.getMsrs(Uint32Array.from(indices)) as Promise<BigUint64Array>),
+    );
   }
 
   /** KVM_SET_MSRS. */
