@@ -8,6 +8,9 @@ import { doctorCommand } from './doctor.ts';
 import { runCommand } from './run.ts';
 import { UsageError } from './values.ts';
 
+/** Codes of values that the library refused as arguments: on the command line they are the user's. */
+const ARGUMENT_CODES: readonly unknown[] = ['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE'];
+
 const program = new Command('node-kvm')
   .description('multi-vCPU virtual machines inside a Node process')
   .version(packageJson.version)
@@ -23,10 +26,10 @@ try {
   process.exitCode = exitStatus(error);
 }
 
-/** Usage errors are commander's own (already printed) and ours; anything else is a failure. */
+/** Usage errors are commander's own (already printed), ours and the library's; anything else is a failure. */
 function exitStatus(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const coded = error as Error & { code?: unknown };
   process.stderr.write(`node-kvm: ${coded.message}${typeof coded.code === 'string' ? ` [${coded.code}]` : ''}\n`);
-  return error instanceof UsageError ? 2 : 1;
+  return error instanceof UsageError || ARGUMENT_CODES.includes(coded.code) ? 2 : 1;
 }

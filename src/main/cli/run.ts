@@ -2,7 +2,8 @@
 // Without --json the guest's console is standard output and everything of ours is standard error; with --json standard
 // output is one JSON object, and the console is in it.
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { MIB } from '../../../shared/units.ts';
 import type { StartMode, StartRing } from '../images/boot-state.ts';
 import type { Image } from '../images/image.ts';
 import { VirtualMachine, type VmResult } from '../vm/virtual-machine.ts';
@@ -39,7 +40,7 @@ export function runCommand(): Command {
     .description('run an image: an ELF executable, a flat binary, a PC BIOS, or a JavaScript or WebAssembly program')
     .argument('<image>', 'path of the image')
     .option('--cpus <count>', 'number of vCPUs', parseCount, 1)
-    .option('--memory <size>', 'guest RAM: 64M, 2G, …', parseSize, 256 << 20)
+    .addOption(new Option('--memory <size>', 'guest RAM: 64M, 2G, …').argParser(parseSize).default(256 * MIB, '256M'))
     .addOption(choice('--engine <engine>', 'what executes the vCPUs', ['auto', 'kvm', 'host']).default('auto'))
     .addOption(choice('--format <format>', 'what the image is', FORMATS).default('auto'))
     .addOption(choice('--mode <bits>', 'flat: start in real, protected or long mode (default 64)', ['16', '32', '64']))

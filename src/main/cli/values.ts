@@ -1,20 +1,21 @@
 // Values on the command line: sizes, addresses, counts, choices. Main thread; pure. What is wrong is a UsageError.
 
 import { Option } from 'commander';
-import { GIB, KIB, MIB } from '../../../shared/units.ts';
+import { GIB, KIB, MIB, PAGE_SIZE } from '../../../shared/units.ts';
 
 /** The user asked for something that makes no sense: exit status 2. */
 export class UsageError extends Error {}
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: KIB, M: MIB, G: GIB, T: 1024 * GIB };
 
-/** `64M`, `2G`, `0x100000`, `4096`: bytes, binary units. */
+/** `64M`, `2G`, `0x100000`, `4096`: bytes, binary units; whole pages. */
 export function parseSize(text: string): number {
   const match = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(text);
   const bytes =
     match === null ? parseHex(text) : Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? Number.NaN);
   if (!Number.isSafeInteger(bytes) || bytes <= 0)
     throw new UsageError(`'${text}' is no size: use bytes, or a number with K, M, G or T`);
+  if (bytes % PAGE_SIZE !== 0) throw new UsageError(`'${text}' is no multiple of a page (4K)`);
   return bytes;
 }
 

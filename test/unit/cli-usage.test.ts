@@ -1,0 +1,61 @@
+// Wrong usage of the command line ends with status 2 and says what is wrong on standard error; help and version with 0.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { nodeKvm } from '../command.ts';
+
+const test = suite('cli usage');
+const folder = mkdtempSync(join(tmpdir(), 'node-kvm-cli-'));
+const flat = join(folder, 'flat.bin');
+const module = join(folder, 'program.mjs');
+writeFileSync(flat, Uint8Array.of(0xf4));
+writeFileSync(module, 'export function run() {}');
+test.after(() => rmSync(folder, { recursive: true }));
+
+const wrong: [string, string[], RegExp][] = [
+  ['no command', [], /Usage:/],
+  ['an unknown command', ['frobnicate'], /unknown command/],
+  ['an unknown option', ['run', flat, '--frobnicate'], /unknown option/],
+  ['no image', ['run'], /missing required argument/],
+  ['two images', ['run', flat, flat], /too many arguments/],
+  ['an argument of doctor', ['doctor', 'please'], /too many arguments/],
+  ['no vCPU', ['run', flat, '--cpus', '0'], /'0' is no count/],
+  ['half a vCPU', ['run', flat, '--cpus', '1.5'], /'1.5' is no count/],
+  ['a size without sense', ['run', flat, '--memory', 'much'], /'much' is no size/],
+  ['a size that is no page', ['run', flat, '--memory', '1000'], /no multiple of a page/],
+  ['a size above 2^53', ['run', flat, '--memory', '99999999T'], /is no size/],
+  ['an unknown engine', ['run', flat, '--engine', 'steam'], /Allowed choices/],
+  ['an unknown mode', ['run', flat, '--mode', '8'], /Allowed choices/],
+  ['a negative address', ['run', flat, '--at', '-1'], /is no address/],
+  ['no time', ['run', flat, '--timeout', '0'], /'0' is no time/],
+  ['a mode for a program', ['run', module, '--mode', '64'], /--mode has no meaning/],
+  ['an entry outside the image', ['run', flat, '--entry', '0x5'], /ERR_OUT_OF_RANGE/],
+  ['ring 3 in real mode', ['run', flat, '--mode', '16', '--cpl', '3'], /ERR_OUT_OF_RANGE/],
+];
+for (const [name, args, message] of wrong) {
+  test(`${name}: status 2`, async () => {
+    const { status, stdout, stderr } = await nodeKvm(args);
+    assert.is(status, 2, stderr);
+    assert.is(stdout, '');
+    assert.match(stderr, message);
+  });
+}
+
+for (const args of [['--help'], ['run', '--help'], ['doctor', '--help'], ['--version']]) {
+  test(`${args.join(' ')}: status 0`, async () => {
+    const { status, stdout } = await nodeKvm(args);
+    assert.is(status, 0);
+    assert.ok(stdout.length > 4);
+  });
+}
+
+test('an image that cannot be read: status 1, with path and reason', async () => {
+  const { status, stderr } = await nodeKvm(['run', join(folder, 'none')]);
+  assert.is(status, 1);
+  assert.match(stderr, /none.*ENOENT.*ERR_IMAGE_READ/);
+});
+
+test.run();
