@@ -2,6 +2,7 @@
 
 #include "binding/memory.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "binding/args.h"
@@ -109,6 +110,22 @@ std::string OutOfBounds(const char* what, uint64_t offset, uint64_t length, uint
   return std::string(what) + ": " + Hex(length) + " bytes at " + Hex(offset) + " do not lie in " + Hex(size) + " bytes";
 }
 
+// Tells V8 what hangs on a buffer. It does not count shared memory by itself: without this, gigabytes that were disposed of wait
+// for a collection that a few small objects give it no reason to make. Capped: how much of a large memory is committed is not
+// known, and V8 answers some gigabytes at once with a full collection there and then.
+void CountAsExternal(Napi::Env env, napi_value buffer, size_t size) {
+  constexpr size_t kMostCounted = size_t{512} << 20;
+  int64_t total = 0;
+  const auto uncount = [](napi_env finalizing, void*, void* hint) {
+    int64_t left = 0;
+    napi_adjust_external_memory(finalizing, -static_cast<int64_t>(reinterpret_cast<uintptr_t>(hint)), &left);
+  };
+  // SAFETY: the hint is the number itself, never followed as a pointer.
+  void* hint = reinterpret_cast<void*>(static_cast<uintptr_t>(std::min(size, kMostCounted)));
+  if (napi_add_finalizer(env, buffer, nullptr, uncount, hint, nullptr) != napi_ok) return;
+  napi_adjust_external_memory(env, static_cast<int64_t>(std::min(size, kMostCounted)), &total);
+}
+
 }  // namespace
 
 Napi::Value MapMemory(const Napi::CallbackInfo& info) {
@@ -139,6 +156,7 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
   const auto address = reinterpret_cast<uintptr_t>(mapped.value().data());
   const Napi::Value buffer = NewSharedBuffer(env, std::make_shared<sys::Mapping>(std::move(mapped.value())));
   if (buffer.IsEmpty()) return {};
+  CountAsExternal(env, buffer, spec.size);
   napi_value result = nullptr;
   if (napi_create_object(env, &result) != napi_ok) return {};
   napi_set_named_property(env, result, "buffer", buffer);
