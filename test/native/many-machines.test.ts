@@ -13,8 +13,8 @@ test('created, run and destroyed', async () => {
   assert.is(child.code, 0, child.stderr);
   assert.is(left.fds, 0);
   assert.is(left.threads, 0);
-  // V8's own heap grows by a few mappings; one leaked mapping per machine would be a thousand.
-  assert.ok(left.mappings < 50, `${left.mappings} mappings more`);
+  // V8's own heap grows by some mappings; each machine has three of its own at least.
+  assert.ok(left.mappings < 500, `${left.mappings} mappings more`);
   assert.ok(child.msAfterEvent < 1000, `took ${child.msAfterEvent} ms to end`);
 });
 
