@@ -62,6 +62,13 @@ test('a missing file: ERR_IMAGE_READ', async () => {
   assert.is((await refusedLoad(bios('/there/is/no/bios.bin'), 2 * MIB)).code, 'ERR_IMAGE_READ');
 });
 
+test('the devices of an image belong to one VM: loading it again is ERR_STATE', async () => {
+  const once = bios(image(64 * KIB));
+  using first = new KvmMemory(2 * MIB);
+  await load(once, first);
+  assert.is((await refusedLoad(once, 2 * MIB)).code, 'ERR_STATE');
+});
+
 test('wrong options are refused at once', () => {
   assert.is(
     codeOf(() => bios('x', { onDebug: 'x' } as never)),

@@ -136,6 +136,12 @@ for (const [signal, expected] of [
   });
 }
 
+test('--json: a failure before the start is JSON too', async () => {
+  const { status, stdout } = await nodeKvm(['run', join(folder, 'none'), '--json'], { env });
+  assert.is(status, 1);
+  assert.is(JSON.parse(stdout).error.code, 'ERR_IMAGE_READ');
+});
+
 test('a guest image without KVM: status 1, and how to get KVM', async () => {
   const { status, stderr } = await nodeKvm(['run', file('flat.bin', Uint8Array.of(0xf4))], { env });
   assert.is(status, 1);

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command `node-kvm`: reads the command line and hands over to a command. Main thread.
-// Exit status: 0 it worked, 1 it failed, 2 wrong usage; 130 and 143 when SIGINT or SIGTERM ended a run.
+// Exit status: 0 it worked, 1 it failed, 2 wrong usage; 130 and 143 when SIGINT or SIGTERM ended a run. With --json a failure
+// is JSON on standard output too.
 
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
@@ -20,6 +21,12 @@ const program = new Command('node-kvm')
 // Commands made with `new Command` do not inherit this from the program.
 for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see '--help')");
 
+// Who reads our output may close it early (`| head`): that is no error of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -30,6 +37,9 @@ try {
 function exitStatus(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const coded = error as Error & { code?: unknown };
+  if (process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ error: { code: coded.code, message: coded.message } })}\n`);
+  }
   process.stderr.write(`node-kvm: ${coded.message}${typeof coded.code === 'string' ? ` [${coded.code}]` : ''}\n`);
   return error instanceof UsageError || ARGUMENT_CODES.includes(coded.code) ? 2 : 1;
 }

@@ -30,7 +30,8 @@ export interface BiosOptions {
  * in real mode, the others wait for INIT and SIPI. Needs at least 1 MiB of RAM.
  * It brings its devices: debug port 0x402, CMOS with the size of RAM and the number of vCPUs, a host bridge that knows PAM
  * and the reset register, the keyboard controller's reset line. A reset of the machine ends the VM with reason 'reset'.
- * Loading throws `ERR_IMAGE_READ`, `ERR_IMAGE_FORMAT`, `ERR_IMAGE_RANGE` or `ERR_MEMORY_OVERLAP`.
+ * An image is for one VM. A device of the user's on the ports of one of these takes its place.
+ * Loading throws `ERR_IMAGE_READ`, `ERR_IMAGE_FORMAT`, `ERR_IMAGE_RANGE`, `ERR_MEMORY_OVERLAP`, or `ERR_STATE` the second time.
  * @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE`.
  */
 export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmImage {
@@ -40,6 +41,7 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
   if (onDebug !== undefined && typeof onDebug !== 'function')
     throw invalidType('options.onDebug', 'a function', onDebug);
   const source = imageSource(fileOrBytes, 'fileOrBytes', BIOS_MAX);
+  let loaded = false;
   const cmos = new CmosDevice();
   const bridge = new HostBridge();
   return {
@@ -48,6 +50,12 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
     platform: 'pc',
     devices: [debugConsole(DEBUG_PORT, onDebug ?? (() => {})), cmos, bridge, keyboardReset()],
     load: async ({ memory, vcpus }) => {
+      if (loaded) {
+        throw new HypervisorError(
+          'ERR_STATE',
+          'a BIOS image brings its devices, which belong to one VM: make one per VM',
+        );
+      }
       const bytes = await source.read();
       requireBios(bytes, source.name);
       const regions = memory.regions();
@@ -61,6 +69,7 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
       memory.write(MIB - low.byteLength, low);
       memory.setReadOnly(LEGACY_START, LEGACY_SIZE, true);
       bridge.attach(memory);
+      loaded = true;
       return Array.from({ length: vcpus }, (_, index) => ({ runnable: index === 0 }));
     },
   };

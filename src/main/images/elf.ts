@@ -14,7 +14,7 @@ const ELF_MAX = GIB;
 
 /** How an ELF image is started. */
 export interface ElfOptions {
-  /** 3: the guest starts in ring 3, with user pages and IOPL 3. Default 0. */
+  /** 3: the guest starts in ring 3, with user pages and every port allowed (IOPL 3, I/O bitmap). Default 0. */
   readonly cpl?: StartRing;
 }
 

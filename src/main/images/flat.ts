@@ -16,7 +16,7 @@ export interface FlatOptions {
    * paging, index in `edi`. 64: long mode, RAM and everything below 4 GiB identity-mapped, index in `rdi`.
    */
   readonly mode: StartMode;
-  /** 3: the guest starts in ring 3 (mode 64 only), with user pages and IOPL 3. Default 0. */
+  /** 3: the guest starts in ring 3 (mode 64 only), with user pages and every port allowed (IOPL 3, I/O bitmap). Default 0. */
   readonly cpl?: StartRing;
 }
 
