@@ -1,7 +1,8 @@
-// A Node MessagePort as Comlink's endpoint. Runs on both ends; pure. Comlink's own adapter has no types under NodeNext, and leaves
-// no way to see the messages; this is the one place with a cast for Comlink.
+// Comlink over Node: a MessagePort as its endpoint, and errors that stay what they are. Runs on both ends; pure (types of
+// Comlink only). Comlink's own adapter for Node has no types under NodeNext; the casts for Comlink are all here.
 
-import type { Endpoint } from 'comlink';
+import type { Endpoint, TransferHandler } from 'comlink';
+import { fromWire, isWireError, toWire } from './wire-error.ts';
 
 /** The part of a Node MessagePort that Comlink needs. */
 export interface PortLike {
@@ -34,4 +35,32 @@ export function comlinkEndpoint(port: PortLike): Endpoint {
   };
   // SAFETY: Comlink's type speaks of DOM events; it reads nothing but `data` of them, which is what we pass.
   return endpoint as unknown as Endpoint;
+}
+
+/** Comlink's handler of errors, as far as it matters here: the marker that it looks for is private. */
+type ThrowHandler = TransferHandler<{ value: unknown }, unknown>;
+
+/**
+ * Puts our errors into Comlink's 'throw' handler, to be called once on both ends: they keep class, code, errno, syscall, info and
+ * cause. What is sent is a superset of Comlink's own form, so that an application's own Comlink workers, which share the table of
+ * handlers, still understand it.
+ */
+export function keepErrorsWhole(handlers: Map<string, TransferHandler<unknown, unknown>>): void {
+  // SAFETY: under this name stands Comlink's own handler of this type; the table's type has forgotten it.
+  const original = handlers.get('throw') as ThrowHandler | undefined;
+  if (original === undefined) return;
+  const ours: ThrowHandler = {
+    canHandle: original.canHandle,
+    serialize({ value }) {
+      if (!(value instanceof Error)) return original.serialize({ value });
+      const wire = toWire(value);
+      return [{ isError: true, value: { message: value.message, name: value.name, stack: value.stack, wire } }, []];
+    },
+    deserialize(serialized) {
+      const wire = (serialized as { value?: { wire?: unknown } }).value?.wire;
+      if (isWireError(wire)) throw fromWire(wire);
+      return original.deserialize(serialized);
+    },
+  };
+  handlers.set('throw', ours as TransferHandler<unknown, unknown>);
 }

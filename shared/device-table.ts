@@ -32,8 +32,10 @@ export interface DeviceTableDescription {
  * device without any range.
  */
 export function describeDevice(device: Device | DeviceSpec): DeviceEntry {
-  if (typeof device !== 'object' || device === null) throw invalidType('device', 'a Device or a deviceModule()', device);
-  if (typeof device.name !== 'string' || device.name === '') throw invalidType('device.name', 'a non-empty string', device.name);
+  if (typeof device !== 'object' || device === null)
+    throw invalidType('device', 'a Device or a deviceModule()', device);
+  if (typeof device.name !== 'string' || device.name === '')
+    throw invalidType('device.name', 'a non-empty string', device.name);
   const name = device.name;
   if (device.pio === undefined && device.mmio === undefined) {
     throw invalidType(`device '${name}'`, 'a device with a pio or an mmio range', device);
@@ -42,7 +44,8 @@ export function describeDevice(device: Device | DeviceSpec): DeviceEntry {
   if (device.pio !== undefined) {
     refuseUnknownKeys(device.pio, ['base', 'length'], `device '${name}' pio`);
     const { base, length } = device.pio;
-    if (!Number.isInteger(base) || base < 0 || base >= PORTS) throw outOfRange(`device '${name}' pio.base`, 'a port from 0 to 0xffff', base);
+    if (!Number.isInteger(base) || base < 0 || base >= PORTS)
+      throw outOfRange(`device '${name}' pio.base`, 'a port from 0 to 0xffff', base);
     if (!Number.isInteger(length) || length < 1 || base + length > PORTS) {
       throw outOfRange(`device '${name}' pio.length`, `1 to ${hex(PORTS - base)} ports`, length);
     }
@@ -92,10 +95,16 @@ export function describeTable(entries: readonly DeviceEntry[]): DeviceTableDescr
   entries.forEach((a, i) => {
     for (const b of entries.slice(i + 1)) {
       if (a.pio !== undefined && b.pio !== undefined && overlap(a.pio, b.pio)) {
-        throw new HypervisorError('ERR_DEVICE_OVERLAP', `devices '${a.name}' (ports ${show(a.pio)}) and '${b.name}' (ports ${show(b.pio)}) overlap`);
+        throw new HypervisorError(
+          'ERR_DEVICE_OVERLAP',
+          `devices '${a.name}' (ports ${show(a.pio)}) and '${b.name}' (ports ${show(b.pio)}) overlap`,
+        );
       }
       if (a.mmio !== undefined && b.mmio !== undefined && overlap(a.mmio, b.mmio)) {
-        throw new HypervisorError('ERR_DEVICE_OVERLAP', `devices '${a.name}' (addresses ${show(a.mmio)}) and '${b.name}' (addresses ${show(b.mmio)}) overlap`);
+        throw new HypervisorError(
+          'ERR_DEVICE_OVERLAP',
+          `devices '${a.name}' (addresses ${show(a.mmio)}) and '${b.name}' (addresses ${show(b.mmio)}) overlap`,
+        );
       }
     }
   });

@@ -18,7 +18,12 @@ export class IoDispatch {
   readonly #access: DeviceAccess;
 
   /** `handlers` by device index; undefined for devices that live on another thread. */
-  constructor(run: DataView, table: DeviceTable, handlers: readonly (DeviceHandlers | undefined)[], access: DeviceAccess) {
+  constructor(
+    run: DataView,
+    table: DeviceTable,
+    handlers: readonly (DeviceHandlers | undefined)[],
+    access: DeviceAccess,
+  ) {
     this.#run = run;
     this.#table = table;
     this.#handlers = handlers;
@@ -28,7 +33,8 @@ export class IoDispatch {
   /** Index of the device that the exit in the page is for, or -1. */
   target(): number {
     const run = this.#run;
-    if (run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.IO) return this.#table.findPort(run.getUint16(io.port, LITTLE_ENDIAN));
+    if (run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.IO)
+      return this.#table.findPort(run.getUint16(io.port, LITTLE_ENDIAN));
     return this.#table.findMmio(this.#physAddr());
   }
 
@@ -44,14 +50,17 @@ export class IoDispatch {
   perform(device: number): void {
     const handlers = this.#handlers[device];
     const entry = this.#table.entries[device];
-    if (handlers === undefined || entry === undefined) throw new HypervisorError('ERR_DEVICE_HANDLER', `device ${device} does not live on this thread`);
+    if (handlers === undefined || entry === undefined)
+      throw new HypervisorError('ERR_DEVICE_HANDLER', `device ${device} does not live on this thread`);
     const isPio = this.#run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.IO;
     try {
       if (isPio) this.#pio(handlers, entry.pio?.base ?? 0);
       else this.#mmio(handlers, entry.mmio?.base ?? 0);
     } catch (cause) {
       if (cause instanceof HypervisorError) throw cause;
-      const where = isPio ? `port ${hex(this.#run.getUint16(io.port, LITTLE_ENDIAN))}` : `address ${hex(this.#physAddr())}`;
+      const where = isPio
+        ? `port ${hex(this.#run.getUint16(io.port, LITTLE_ENDIAN))}`
+        : `address ${hex(this.#physAddr())}`;
       const message = cause instanceof Error ? cause.message : String(cause);
       throw new HypervisorError('ERR_DEVICE_HANDLER', `device '${entry.name}' failed at ${where}: ${message}`, {
         cause,
@@ -75,7 +84,10 @@ export class IoDispatch {
 
   #physAddr(): number {
     // Guest physical addresses have at most 52 bits: exact in a number.
-    return this.#run.getUint32(mmio.physAddr + 4, LITTLE_ENDIAN) * 2 ** 32 + this.#run.getUint32(mmio.physAddr, LITTLE_ENDIAN);
+    return (
+      this.#run.getUint32(mmio.physAddr + 4, LITTLE_ENDIAN) * 2 ** 32 +
+      this.#run.getUint32(mmio.physAddr, LITTLE_ENDIAN)
+    );
   }
 
   #pio(handlers: DeviceHandlers, base: number): void {
@@ -135,7 +147,9 @@ export function storeValue(run: DataView, at: number, size: number, value: Devic
     return;
   }
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-    throw new TypeError(`a read must return an integer (a number up to 2^53 - 1, or a bigint), got ${typeof value} ${describe(value)}`);
+    throw new TypeError(
+      `a read must return an integer (a number up to 2^53 - 1, or a bigint), got ${typeof value} ${describe(value)}`,
+    );
   }
   switch (size) {
     case 1:

@@ -52,10 +52,37 @@ export const REG_NAMES = [
   'rip',
   'rflags',
 ] as const satisfies readonly (keyof Regs)[];
-export const SEGMENT_NAMES = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'] as const satisfies readonly (keyof Sregs)[];
-export const CONTROL_NAMES = ['cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'efer', 'apicBase'] as const satisfies readonly (keyof Sregs)[];
+export const SEGMENT_NAMES = [
+  'cs',
+  'ds',
+  'es',
+  'fs',
+  'gs',
+  'ss',
+  'tr',
+  'ldt',
+] as const satisfies readonly (keyof Sregs)[];
+export const CONTROL_NAMES = [
+  'cr0',
+  'cr2',
+  'cr3',
+  'cr4',
+  'cr8',
+  'efer',
+  'apicBase',
+] as const satisfies readonly (keyof Sregs)[];
 const TABLE_NAMES = ['gdt', 'idt'] as const;
-const SEGMENT_BYTES = ['type', 'present', 'dpl', 'db', 's', 'l', 'g', 'avl', 'unusable'] as const satisfies readonly (keyof Segment)[];
+const SEGMENT_BYTES = [
+  'type',
+  'present',
+  'dpl',
+  'db',
+  's',
+  'l',
+  'g',
+  'avl',
+  'unusable',
+] as const satisfies readonly (keyof Segment)[];
 
 const LITTLE_ENDIAN = true;
 
@@ -64,13 +91,15 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function putU64(view: DataView, offset: number, value: bigint, name: string): void {
-  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) throw outOfRange(name, 'a bigint from 0 to 2^64 - 1', value);
+  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n)
+    throw outOfRange(name, 'a bigint from 0 to 2^64 - 1', value);
   view.setBigUint64(offset, value, LITTLE_ENDIAN);
 }
 
 /** The value when it is an integer of `bits` bits; RangeError `ERR_OUT_OF_RANGE` otherwise. */
 function narrow(value: number, bits: 8 | 16 | 32, name: string): number {
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits) throw outOfRange(name, `an integer of ${bits} bits`, value);
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits)
+    throw outOfRange(name, `an integer of ${bits} bits`, value);
   return value;
 }
 
@@ -114,11 +143,15 @@ function encodeSegment(view: DataView, at: number, segment: Segment, name: strin
   putU64(view, at + KVM_SEGMENT.base, segment.base, `${name}.base`);
   view.setUint32(at + KVM_SEGMENT.limit, narrow(segment.limit, 32, `${name}.limit`), LITTLE_ENDIAN);
   view.setUint16(at + KVM_SEGMENT.selector, narrow(segment.selector, 16, `${name}.selector`), LITTLE_ENDIAN);
-  for (const field of SEGMENT_BYTES) view.setUint8(at + KVM_SEGMENT[field], narrow(segment[field], 8, `${name}.${field}`));
+  for (const field of SEGMENT_BYTES)
+    view.setUint8(at + KVM_SEGMENT[field], narrow(segment[field], 8, `${name}.${field}`));
 }
 
 function decodeTable(view: DataView, at: number): DescriptorTable {
-  return { base: view.getBigUint64(at + KVM_DTABLE.base, LITTLE_ENDIAN), limit: view.getUint16(at + KVM_DTABLE.limit, LITTLE_ENDIAN) };
+  return {
+    base: view.getBigUint64(at + KVM_DTABLE.base, LITTLE_ENDIAN),
+    limit: view.getUint16(at + KVM_DTABLE.limit, LITTLE_ENDIAN),
+  };
 }
 
 export function decodeSregs(bytes: Uint8Array): Sregs {
@@ -170,7 +203,13 @@ export function decodeFpu(bytes: Uint8Array): Fpu {
   };
 }
 
-function putRegisters(bytes: Uint8Array, at: number, registers: readonly Uint8Array[], count: number, name: string): void {
+function putRegisters(
+  bytes: Uint8Array,
+  at: number,
+  registers: readonly Uint8Array[],
+  count: number,
+  name: string,
+): void {
   if (registers.length !== count) throw outOfRange(`${name}.length`, `${count}`, registers.length);
   registers.forEach((register, i) => {
     if (register.length !== 16) throw outOfRange(`${name}[${i}].length`, '16', register.length);
@@ -185,7 +224,8 @@ export function encodeFpu(fpu: Partial<Fpu>, bytes: Uint8Array = new Uint8Array(
   if (fpu.fcw !== undefined) view.setUint16(KVM_FPU.fcw, narrow(fpu.fcw, 16, 'fcw'), LITTLE_ENDIAN);
   if (fpu.fsw !== undefined) view.setUint16(KVM_FPU.fsw, narrow(fpu.fsw, 16, 'fsw'), LITTLE_ENDIAN);
   if (fpu.ftwx !== undefined) view.setUint8(KVM_FPU.ftwx, narrow(fpu.ftwx, 8, 'ftwx'));
-  if (fpu.lastOpcode !== undefined) view.setUint16(KVM_FPU.lastOpcode, narrow(fpu.lastOpcode, 16, 'lastOpcode'), LITTLE_ENDIAN);
+  if (fpu.lastOpcode !== undefined)
+    view.setUint16(KVM_FPU.lastOpcode, narrow(fpu.lastOpcode, 16, 'lastOpcode'), LITTLE_ENDIAN);
   if (fpu.lastIp !== undefined) putU64(view, KVM_FPU.lastIp, fpu.lastIp, 'lastIp');
   if (fpu.lastDp !== undefined) putU64(view, KVM_FPU.lastDp, fpu.lastDp, 'lastDp');
   if (fpu.mxcsr !== undefined) view.setUint32(KVM_FPU.mxcsr, narrow(fpu.mxcsr, 32, 'mxcsr'), LITTLE_ENDIAN);
@@ -202,7 +242,10 @@ export function decodeDebugRegs(bytes: Uint8Array): DebugRegs {
   };
 }
 
-export function encodeDebugRegs(regs: Partial<DebugRegs>, bytes: Uint8Array = new Uint8Array(KVM_DEBUGREGS.SIZE)): Uint8Array {
+export function encodeDebugRegs(
+  regs: Partial<DebugRegs>,
+  bytes: Uint8Array = new Uint8Array(KVM_DEBUGREGS.SIZE),
+): Uint8Array {
   const view = viewOf(bytes);
   regs.db?.forEach((value, i) => {
     putU64(view, KVM_DEBUGREGS.db + i * 8, value, `dr${i}`);
@@ -217,7 +260,10 @@ export function decodeXcrs(bytes: Uint8Array): Xcr[] {
   const count = Math.min(view.getUint32(KVM_XCRS.nrXcrs, LITTLE_ENDIAN), 16);
   return Array.from({ length: count }, (_, i) => {
     const at = KVM_XCRS.xcrs + i * KVM_XCR.SIZE;
-    return { index: view.getUint32(at + KVM_XCR.xcr, LITTLE_ENDIAN), value: view.getBigUint64(at + KVM_XCR.value, LITTLE_ENDIAN) };
+    return {
+      index: view.getUint32(at + KVM_XCR.xcr, LITTLE_ENDIAN),
+      value: view.getBigUint64(at + KVM_XCR.value, LITTLE_ENDIAN),
+    };
   });
 }
 
@@ -251,7 +297,11 @@ export function decodeEvents(bytes: Uint8Array): VcpuEvents {
       soft: view.getUint8(E.interruptSoft),
       shadow: view.getUint8(E.interruptShadow),
     },
-    nmi: { injected: view.getUint8(E.nmiInjected), pending: view.getUint8(E.nmiPending), masked: view.getUint8(E.nmiMasked) },
+    nmi: {
+      injected: view.getUint8(E.nmiInjected),
+      pending: view.getUint8(E.nmiPending),
+      masked: view.getUint8(E.nmiMasked),
+    },
     sipiVector: view.getUint32(E.sipiVector, LITTLE_ENDIAN),
     flags: view.getUint32(E.flags, LITTLE_ENDIAN),
     smi: {
@@ -271,7 +321,8 @@ export function encodeEvents(events: VcpuEvents): Uint8Array {
   const view = viewOf(bytes);
   const E = KVM_VCPU_EVENTS;
   const u8 = (at: number, value: number, name: string): void => view.setUint8(at, narrow(value, 8, name));
-  const u32 = (at: number, value: number, name: string): void => view.setUint32(at, narrow(value, 32, name), LITTLE_ENDIAN);
+  const u32 = (at: number, value: number, name: string): void =>
+    view.setUint32(at, narrow(value, 32, name), LITTLE_ENDIAN);
   u8(E.exceptionInjected, events.exception.injected, 'exception.injected');
   u8(E.exceptionNr, events.exception.nr, 'exception.nr');
   u8(E.exceptionHasErrorCode, events.exception.hasErrorCode, 'exception.hasErrorCode');
@@ -327,7 +378,8 @@ export function encodeGuestDebug(debug: GuestDebug): Uint8Array {
   if (debug.softwareBreakpoints === true) control |= KVM_GUESTDBG.ENABLE | KVM_GUESTDBG.USE_SW_BP;
   if (debug.hardware !== undefined) {
     control |= KVM_GUESTDBG.ENABLE | KVM_GUESTDBG.USE_HW_BP;
-    if (debug.hardware.addresses.length > 4) throw outOfRange('hardware.addresses.length', 'at most 4', debug.hardware.addresses.length);
+    if (debug.hardware.addresses.length > 4)
+      throw outOfRange('hardware.addresses.length', 'at most 4', debug.hardware.addresses.length);
     debug.hardware.addresses.forEach((address, i) => {
       putU64(view, KVM_GUEST_DEBUG.debugreg + i * 8, address, `hardware.addresses[${i}]`);
     });
@@ -337,14 +389,23 @@ export function encodeGuestDebug(debug: GuestDebug): Uint8Array {
   return bytes;
 }
 
-const CPUID_FIELDS = ['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const satisfies readonly (keyof CpuidEntry)[];
+const CPUID_FIELDS = [
+  'function',
+  'index',
+  'flags',
+  'eax',
+  'ebx',
+  'ecx',
+  'edx',
+] as const satisfies readonly (keyof CpuidEntry)[];
 
 /** struct kvm_cpuid_entry2[] as objects. */
 export function decodeCpuid(bytes: Uint8Array): CpuidEntry[] {
   const view = viewOf(bytes);
   return Array.from({ length: Math.floor(bytes.length / KVM_CPUID_ENTRY2.SIZE) }, (_, i) => {
     const entry: Partial<CpuidEntry> = {};
-    for (const name of CPUID_FIELDS) entry[name] = view.getUint32(i * KVM_CPUID_ENTRY2.SIZE + KVM_CPUID_ENTRY2[name], LITTLE_ENDIAN);
+    for (const name of CPUID_FIELDS)
+      entry[name] = view.getUint32(i * KVM_CPUID_ENTRY2.SIZE + KVM_CPUID_ENTRY2[name], LITTLE_ENDIAN);
     // SAFETY: CPUID_FIELDS holds every key of CpuidEntry; the unit test proves it.
     return entry as CpuidEntry;
   });
@@ -355,7 +416,11 @@ export function encodeCpuid(entries: readonly CpuidEntry[]): Uint8Array {
   const view = viewOf(bytes);
   entries.forEach((entry, i) => {
     for (const name of CPUID_FIELDS) {
-      view.setUint32(i * KVM_CPUID_ENTRY2.SIZE + KVM_CPUID_ENTRY2[name], narrow(entry[name], 32, `cpuid[${i}].${name}`), LITTLE_ENDIAN);
+      view.setUint32(
+        i * KVM_CPUID_ENTRY2.SIZE + KVM_CPUID_ENTRY2[name],
+        narrow(entry[name], 32, `cpuid[${i}].${name}`),
+        LITTLE_ENDIAN,
+      );
     }
   });
   return bytes;

@@ -10,7 +10,11 @@ const wide = (value: bigint): string => value.toString(16).padStart(16, '0');
 export function formatDump(regs: Regs, sregs: Sregs, code: Uint8Array | undefined): string {
   const lines: string[] = [];
   for (let i = 0; i < REG_NAMES.length; i += 4) {
-    lines.push(REG_NAMES.slice(i, i + 4).map(name => `${name.padEnd(6)} ${wide(regs[name])}`).join('  '));
+    lines.push(
+      REG_NAMES.slice(i, i + 4)
+        .map(name => `${name.padEnd(6)} ${wide(regs[name])}`)
+        .join('  '),
+    );
   }
   for (const name of SEGMENT_NAMES) {
     const s = sregs[name];
@@ -19,9 +23,13 @@ export function formatDump(regs: Regs, sregs: Sregs, code: Uint8Array | undefine
         `type ${hex(s.type)} dpl ${s.dpl} p ${s.present} db ${s.db} l ${s.l} g ${s.g}${s.unusable === 0 ? '' : ' unusable'}`,
     );
   }
-  lines.push(`gdt base ${wide(sregs.gdt.base)} limit ${hex(sregs.gdt.limit)}  idt base ${wide(sregs.idt.base)} limit ${hex(sregs.idt.limit)}`);
+  lines.push(
+    `gdt base ${wide(sregs.gdt.base)} limit ${hex(sregs.gdt.limit)}  idt base ${wide(sregs.idt.base)} limit ${hex(sregs.idt.limit)}`,
+  );
   lines.push(CONTROL_NAMES.map(name => `${name} ${hex(sregs[name])}`).join('  '));
-  lines.push(`code at rip: ${code === undefined ? 'not mapped' : Array.from(code, byte => byte.toString(16).padStart(2, '0')).join(' ')}`);
+  lines.push(
+    `code at rip: ${code === undefined ? 'not mapped' : Array.from(code, byte => byte.toString(16).padStart(2, '0')).join(' ')}`,
+  );
   return lines.join('\n');
 }
 

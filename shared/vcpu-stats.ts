@@ -91,7 +91,9 @@ export class VcpuStatsWords {
       exitsByReason,
       guestNs: word(VCPU_STATS.guestNs),
       outsideNs: word(VCPU_STATS.outsideNs),
-      handlingHistogram: Array.from({ length: VCPU_STATS.handlingBuckets }, (_, b) => word(VCPU_STATS.handlingHistogram + b)),
+      handlingHistogram: Array.from({ length: VCPU_STATS.handlingBuckets }, (_, b) =>
+        word(VCPU_STATS.handlingHistogram + b),
+      ),
       unclaimed: this.#own[UNCLAIMED] ?? 0,
       handovers: this.#own[HANDOVERS] ?? 0,
       kicks: this.#own[KICKS] ?? 0,
@@ -112,16 +114,20 @@ export function createStatsBuffer(vcpus: number): SharedArrayBuffer {
 export function sumStats(parts: readonly VcpuStatsSnapshot[]): VcpuStatsSnapshot {
   const exitsByReason: Record<string, number> = {};
   for (const part of parts) {
-    for (const [name, count] of Object.entries(part.exitsByReason)) exitsByReason[name] = (exitsByReason[name] ?? 0) + count;
+    for (const [name, count] of Object.entries(part.exitsByReason))
+      exitsByReason[name] = (exitsByReason[name] ?? 0) + count;
   }
-  const sum = (pick: (part: VcpuStatsSnapshot) => number): number => parts.reduce((total, part) => total + pick(part), 0);
+  const sum = (pick: (part: VcpuStatsSnapshot) => number): number =>
+    parts.reduce((total, part) => total + pick(part), 0);
   return {
     exits: sum(p => p.exits),
     interrupted: sum(p => p.interrupted),
     exitsByReason,
     guestNs: sum(p => p.guestNs),
     outsideNs: sum(p => p.outsideNs),
-    handlingHistogram: Array.from({ length: VCPU_STATS.handlingBuckets }, (_, b) => sum(p => p.handlingHistogram[b] ?? 0)),
+    handlingHistogram: Array.from({ length: VCPU_STATS.handlingBuckets }, (_, b) =>
+      sum(p => p.handlingHistogram[b] ?? 0),
+    ),
     unclaimed: sum(p => p.unclaimed),
     handovers: sum(p => p.handovers),
     kicks: sum(p => p.kicks),

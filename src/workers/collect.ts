@@ -1,19 +1,40 @@
 // A thread that goes back to the pool lets go of the VM that it served. Pool threads.
 // Guest RAM is unmapped when the last SharedArrayBuffer over it is collected, and an idle thread never collects by itself:
 // gigabytes would stay mapped until some later VM happens to allocate enough on this thread. A collection of the small heap of
-// such a thread takes a few milliseconds.
+// such a thread takes some 3 ms, which the next VM on it should not have to wait for, unless much would be kept.
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { MIB } from '../../shared/units.ts';
+
+/** From here on a collection is worth its time at once. */
+const BYTES_KEPT_MAX = 64 * MIB;
+const IDLE_MS = 20;
 
 let collector: (() => void) | undefined;
+let keptBytes = 0;
+let timer: NodeJS.Timeout | undefined;
+
+/** `bytes` of guest RAM have become garbage on this thread. */
+export function letGo(bytes: number): void {
+  keptBytes += bytes;
+  clearTimeout(timer);
+  if (keptBytes >= BYTES_KEPT_MAX) setImmediate(collect);
+  else timer = setTimeout(collect, IDLE_MS);
+}
+
+/** The thread has work again: what little is kept can wait. */
+export function keepBusy(): void {
+  clearTimeout(timer);
+}
 
 /** Runs the collector, where this V8 hands it out; otherwise the memory goes with the next ordinary collection. */
-export function collectGarbage(): void {
+function collect(): void {
   if (collector === undefined) {
     setFlagsFromString('--expose-gc');
     const gc: unknown = runInNewContext("typeof gc === 'function' ? gc : undefined");
     collector = typeof gc === 'function' ? () => gc() : () => {};
   }
   collector();
+  keptBytes = 0;
 }

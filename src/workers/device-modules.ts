@@ -25,14 +25,19 @@ export async function loadDeviceModules(
       const module: Partial<DeviceModule> = await import(entry.url);
       if (typeof module.createDevice !== 'function') throw new TypeError('the module exports no function createDevice');
       const made = await module.createDevice({ name: entry.name, vcpu, memory, state: entry.state });
-      if (typeof made !== 'object' || made === null) throw new TypeError('createDevice() must return an object with read and write');
+      if (typeof made !== 'object' || made === null)
+        throw new TypeError('createDevice() must return an object with read and write');
       handlers.push(made);
     } catch (cause) {
       const message = cause instanceof Error ? cause.message : String(cause);
-      throw new HypervisorError('ERR_DEVICE_HANDLER', `device '${entry.name}' did not start from ${entry.url}: ${message}`, {
-        cause,
-        info: { device: entry.name, url: entry.url },
-      });
+      throw new HypervisorError(
+        'ERR_DEVICE_HANDLER',
+        `device '${entry.name}' did not start from ${entry.url}: ${message}`,
+        {
+          cause,
+          info: { device: entry.name, url: entry.url },
+        },
+      );
     }
   }
   return handlers;

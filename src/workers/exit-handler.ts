@@ -3,7 +3,6 @@
 
 import {
   IO_DOORBELL,
-  MAIN_DOORBELL,
   MAILBOX,
   MAILBOX_DEVICE,
   MAILBOX_DONE,
@@ -11,6 +10,7 @@ import {
   MAILBOX_FAILED,
   MAILBOX_IO,
   MAILBOX_MAIN,
+  MAIN_DOORBELL,
   REQUEST,
   REQUEST_STOP,
   STATE,
@@ -86,7 +86,8 @@ export class ExitHandler implements DeviceAccess {
     Atomics.store(control, base + MAILBOX_DEVICE, device);
     Atomics.store(control, base + MAILBOX, mailbox);
     // A stop sets its bit and then takes the mailbox back; whoever comes second sees the other's store.
-    if ((Atomics.load(control, base + REQUEST) & REQUEST_STOP) !== 0) Atomics.compareExchange(control, base + MAILBOX, mailbox, MAILBOX_EMPTY);
+    if ((Atomics.load(control, base + REQUEST) & REQUEST_STOP) !== 0)
+      Atomics.compareExchange(control, base + MAILBOX, mailbox, MAILBOX_EMPTY);
     Atomics.add(control, doorbell, 1);
     Atomics.notify(control, doorbell);
     while (Atomics.load(control, base + MAILBOX) === mailbox) Atomics.wait(control, base + MAILBOX, mailbox);

@@ -59,7 +59,14 @@ export class HostVcpu implements VcpuApi {
       vcpus,
       control,
       run,
-      handler: new ExitHandler({ index, control, run, table: new DeviceTable(connection.devices), handlers, stats: words }),
+      handler: new ExitHandler({
+        index,
+        control,
+        run,
+        table: new DeviceTable(connection.devices),
+        handlers,
+        stats: words,
+      }),
       stats: words,
       trace: connection.trace === undefined ? undefined : new ExitTrace(connection.trace),
       memory: this.#memory,
@@ -73,7 +80,8 @@ export class HostVcpu implements VcpuApi {
   async run(): Promise<RunOutcome> {
     const program = this.#program;
     const context = this.#context;
-    if (program === undefined || context === undefined) throw new HypervisorError('ERR_STATE', `vCPU ${this.#task.index} was not created yet, or is closed`);
+    if (program === undefined || context === undefined)
+      throw new HypervisorError('ERR_STATE', `vCPU ${this.#task.index} was not created yet, or is closed`);
     try {
       context.checkpoint();
       await program(context);

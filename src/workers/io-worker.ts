@@ -5,7 +5,8 @@ import { IO_DOORBELL, MAILBOX_IO } from '../../shared/control-block.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
 import { ExitServer } from '../../shared/exit-server.ts';
 import { IoDispatch } from '../../shared/io-dispatch.ts';
-import { type IoWorkerData, type IoWorkerMessage, toWire } from '../../shared/protocol.ts';
+import type { IoWorkerData, IoWorkerMessage } from '../../shared/protocol.ts';
+import { toWire } from '../../shared/wire-error.ts';
 import { attachMemory } from './attach-memory.ts';
 import { loadDeviceModules } from './device-modules.ts';
 
@@ -20,7 +21,11 @@ async function start(): Promise<ExitServer> {
   const handlers = await loadDeviceModules(data.devices, 'io', -1, attachMemory(data.memory));
   const table = new DeviceTable(data.devices);
   const dispatches = data.runBuffers.map(
-    (buffer, vcpu) => new IoDispatch(new DataView(buffer), table, handlers, { vcpu, end: reason => report({ type: 'end', vcpu, reason }) }),
+    (buffer, vcpu) =>
+      new IoDispatch(new DataView(buffer), table, handlers, {
+        vcpu,
+        end: reason => report({ type: 'end', vcpu, reason }),
+      }),
   );
   return new ExitServer({
     control: new Int32Array(data.control),

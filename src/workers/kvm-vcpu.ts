@@ -5,11 +5,37 @@ import { type NativeVcpu, native } from '../../native/index.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
 import { HypervisorError } from '../../shared/errors.ts';
 import { ExitTrace } from '../../shared/exit-trace.ts';
-import { KVM_DEBUGREGS, KVM_FPU, KVM_LAPIC, KVM_MP_STATE_STRUCT, KVM_REGS, KVM_SREGS, KVM_VCPU_EVENTS, KVM_XCRS, KVM_XSAVE } from '../../shared/generated/kvm-abi.ts';
+import {
+  KVM_DEBUGREGS,
+  KVM_FPU,
+  KVM_LAPIC,
+  KVM_MP_STATE_STRUCT,
+  KVM_REGS,
+  KVM_SREGS,
+  KVM_VCPU_EVENTS,
+  KVM_XCRS,
+  KVM_XSAVE,
+} from '../../shared/generated/kvm-abi.ts';
 import type { GuestMemory } from '../../shared/guest-memory.ts';
-import type { BootState, RunOutcome, StateName, VcpuApi, VcpuConnection, VcpuCreated, VcpuSetup, VcpuTask } from '../../shared/protocol.ts';
+import type {
+  BootState,
+  RunOutcome,
+  StateName,
+  VcpuApi,
+  VcpuConnection,
+  VcpuCreated,
+  VcpuSetup,
+  VcpuTask,
+} from '../../shared/protocol.ts';
 import { PAGE_SIZE } from '../../shared/units.ts';
-import { decodeMpState, decodeRegs, decodeSregs, encodeMpState, encodeRegs, encodeSregs } from '../../shared/vcpu-codec.ts';
+import {
+  decodeMpState,
+  decodeRegs,
+  decodeSregs,
+  encodeMpState,
+  encodeRegs,
+  encodeSregs,
+} from '../../shared/vcpu-codec.ts';
 import { dumpInfo, formatDump } from '../../shared/vcpu-dump.ts';
 import type { Regs, Sregs } from '../../shared/vcpu-state.ts';
 import { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
@@ -60,7 +86,8 @@ export class KvmVcpu implements VcpuApi {
   }
 
   create(setup: VcpuSetup): VcpuCreated {
-    if (setup.kvm === undefined) throw new HypervisorError('ERR_ENGINE', 'a vCPU of the kvm engine needs a VM descriptor');
+    if (setup.kvm === undefined)
+      throw new HypervisorError('ERR_ENGINE', 'a vCPU of the kvm engine needs a VM descriptor');
     if (setup.affinity !== undefined) this.#thread.setAffinity(setup.affinity);
     const vcpu = native().createVcpu(setup.kvm.vmFd, this.#task.index, this.#stats.native);
     try {
@@ -171,7 +198,10 @@ export class KvmVcpu implements VcpuApi {
       const code = this.#codeAt(regs, sregs);
       return { text: formatDump(regs, sregs, code), info: dumpInfo(regs, sregs, code) };
     } catch (error) {
-      return { text: `(its registers could not be read: ${error instanceof Error ? error.message : String(error)})`, info: {} };
+      return {
+        text: `(its registers could not be read: ${error instanceof Error ? error.message : String(error)})`,
+        info: {},
+      };
     }
   }
 

@@ -50,7 +50,8 @@ export interface ExitMakerOptions {
 }
 
 function checkSize(size: number, largest: 4 | 8): void {
-  if (size !== 1 && size !== 2 && size !== 4 && size !== largest) throw outOfRange('size', largest === 4 ? '1, 2 or 4' : '1, 2, 4 or 8', size);
+  if (size !== 1 && size !== 2 && size !== 4 && size !== largest)
+    throw outOfRange('size', largest === 4 ? '1, 2 or 4' : '1, 2, 4 or 8', size);
 }
 
 export class ExitMaker implements ProgramContext {

@@ -24,7 +24,11 @@ export async function loadProgram(setup: ProgramSetup, memory: WasmMemory | unde
     return source.type === 'module' ? await loadModule(source.url) : await loadWasm(source.bytes, memory);
   } catch (cause) {
     if (cause instanceof HypervisorError) throw cause;
-    throw new HypervisorError('ERR_PROGRAM', `the program did not load: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new HypervisorError(
+      'ERR_PROGRAM',
+      `the program did not load: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -40,7 +44,10 @@ async function loadWasm(bytes: Uint8Array, memory: WasmMemory | undefined): Prom
   const module = await WebAssembly.compile(new Uint8Array(bytes));
   const needsMemory = WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
   if (needsMemory && memory === undefined) {
-    throw new HypervisorError('ERR_ENGINE', "the WebAssembly program imports its memory: create the VM with memory: { size, backing: 'wasm' }");
+    throw new HypervisorError(
+      'ERR_ENGINE',
+      "the WebAssembly program imports its memory: create the VM with memory: { size, backing: 'wasm' }",
+    );
   }
   return async context => {
     const kvm = {

@@ -33,7 +33,13 @@ const HALTED: RunOutcome = { reason: 'halted' };
 const SHUTDOWN: RunOutcome = { reason: 'shutdown' };
 
 /** What kvm_run.internal.suberror means. */
-const SUBERRORS = ['an unknown error', 'an instruction that KVM cannot emulate', 'two exceptions at once', 'an event that could not be delivered', 'an unexpected exit reason'];
+const SUBERRORS = [
+  'an unknown error',
+  'an instruction that KVM cannot emulate',
+  'two exceptions at once',
+  'an event that could not be delivered',
+  'an unexpected exit reason',
+];
 
 /** The registers at an error: text for the message, values for `info`. */
 export interface RegisterDump {
@@ -189,11 +195,15 @@ export class RunLoop {
 
   #runFailed(errno: number): HypervisorError {
     const { text, info } = this.#options.dump();
-    return new HypervisorError('ERR_SYSCALL', `KVM_RUN of vCPU ${this.#options.index} failed with errno ${errno}\n${text}`, {
-      errno,
-      syscall: 'KVM_RUN',
-      info: { vcpu: this.#options.index, ...info },
-    });
+    return new HypervisorError(
+      'ERR_SYSCALL',
+      `KVM_RUN of vCPU ${this.#options.index} failed with errno ${errno}\n${text}`,
+      {
+        errno,
+        syscall: 'KVM_RUN',
+        info: { vcpu: this.#options.index, ...info },
+      },
+    );
   }
 
   #failEntry(): HypervisorError {

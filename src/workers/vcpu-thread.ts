@@ -1,5 +1,6 @@
 // What both engines' vCPUs do with the thread that they live on: identity for kicks, affinity, the end of it. vCPU thread.
 
+import { native } from '../../native/index.ts';
 import {
   KICK_CLOSED,
   KICK_FREE,
@@ -11,7 +12,6 @@ import {
   TID,
   vcpuBase,
 } from '../../shared/control-block.ts';
-import { native } from '../../native/index.ts';
 
 export class VcpuThread {
   readonly #control: Int32Array;

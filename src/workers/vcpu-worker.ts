@@ -3,18 +3,18 @@
 
 import { type MessagePort, threadId } from 'node:worker_threads';
 import { expose, transferHandlers } from 'comlink';
-import { type VcpuTask, wireThrowHandler } from '../../shared/protocol.ts';
-import { comlinkEndpoint } from '../../shared/comlink-endpoint.ts';
-import { collectGarbage } from './collect.ts';
+import { comlinkEndpoint, keepErrorsWhole } from '../../shared/comlink-endpoint.ts';
+import type { VcpuTask } from '../../shared/protocol.ts';
+import { keepBusy, letGo } from './collect.ts';
 import { HostVcpu } from './host-vcpu.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 
-const throwHandler = transferHandlers.get('throw');
-// SAFETY: Comlink types its table as handlers of anything; ours wraps the one that stands under this very name.
-if (throwHandler !== undefined) transferHandlers.set('throw', wireThrowHandler(throwHandler as Parameters<typeof wireThrowHandler>[0]) as typeof throwHandler);
+keepErrorsWhole(transferHandlers);
 
 /** The task. Piscina calls it by name. */
 export async function vcpu(task: VcpuTask<MessagePort>): Promise<void> {
+  keepBusy();
+  const ramBytes = task.memory.regions.reduce((sum, { size }) => sum + size, 0);
   await new Promise<void>(resolve => {
     const Engine = task.engine === 'kvm' ? KvmVcpu : HostVcpu;
     expose(new Engine(task, threadId, resolve), comlinkEndpoint(task.port));
@@ -22,7 +22,7 @@ export async function vcpu(task: VcpuTask<MessagePort>): Promise<void> {
   // The answer to close() is on its way; a closed port still delivers what was posted before.
   setImmediate(() => {
     task.port.close();
-    setImmediate(collectGarbage);
+    letGo(ramBytes);
   });
 }
 

@@ -21,7 +21,11 @@ export interface DebugConsole extends Device {
  * Collects what the guest writes to `port` into lines, without their newline, and hands each to `onLine`. Bytes are taken as UTF-8, and
  * what is not is replaced. Wider accesses are their bytes, low one first.
  */
-export function debugConsole(port: number, onLine: (line: string) => void, options: DebugConsoleOptions = {}): DebugConsole {
+export function debugConsole(
+  port: number,
+  onLine: (line: string) => void,
+  options: DebugConsoleOptions = {},
+): DebugConsole {
   const { answer = 0xe9, name = 'debug console' } = options;
   const decoder = new TextDecoder();
   let bytes: number[] = [];

@@ -22,11 +22,13 @@ export interface DeviceModuleOptions {
 export function deviceModule(url: URL | string, options: DeviceModuleOptions): DeviceSpec {
   const href = url instanceof URL ? url.href : url;
   if (typeof href !== 'string') throw invalidType('url', 'a URL', url);
-  if (!URL.canParse(href)) throw outOfRange('url', "an absolute URL, such as new URL('./device.js', import.meta.url)", href);
+  if (!URL.canParse(href))
+    throw outOfRange('url', "an absolute URL, such as new URL('./device.js', import.meta.url)", href);
   if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
   refuseUnknownKeys(options, ['name', 'pio', 'mmio', 'where', 'state'], 'deviceModule');
   if (options.where !== 'vcpu' && options.where !== 'io') throw outOfRange('where', "'vcpu' or 'io'", options.where);
-  if (options.state !== undefined && !(options.state instanceof SharedArrayBuffer)) throw invalidType('state', 'a SharedArrayBuffer', options.state);
+  if (options.state !== undefined && !(options.state instanceof SharedArrayBuffer))
+    throw invalidType('state', 'a SharedArrayBuffer', options.state);
   const spec: DeviceSpec = { kind: 'node-kvm.device-module', url: href, ...options };
   describeDevice(spec);
   return spec;

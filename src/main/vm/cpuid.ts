@@ -22,7 +22,10 @@ function patch(entry: CpuidEntry, apicId: number, vcpus: number): CpuidEntry {
   switch (entry.function) {
     case LEAF_FEATURES:
       // ebx: bits 31–24 initial APIC id, 23–16 logical processors of the package (8 bits each).
-      return { ...entry, ebx: ((entry.ebx & 0xffff) | ((Math.min(vcpus, 255) & 0xff) << 16) | ((apicId & 0xff) << 24)) >>> 0 };
+      return {
+        ...entry,
+        ebx: ((entry.ebx & 0xffff) | ((Math.min(vcpus, 255) & 0xff) << 16) | ((apicId & 0xff) << 24)) >>> 0,
+      };
     case LEAF_TOPOLOGY:
     case LEAF_TOPOLOGY_V2: {
       // One thread a core; all cores in one package. ecx: bits 15–8 level type, 7–0 the sub-leaf.

@@ -24,7 +24,8 @@ export function chooseEngine(wanted: Engine | 'auto'): EngineChoice {
   if (wanted === 'host') return { engine: 'host', reason: 'it was asked for' };
   const device = kvmDevice();
   const missing = kvmMissing(device);
-  if (missing === undefined) return { engine: 'kvm', reason: wanted === 'kvm' ? 'it was asked for' : `${device} can be opened` };
+  if (missing === undefined)
+    return { engine: 'kvm', reason: wanted === 'kvm' ? 'it was asked for' : `${device} can be opened` };
   if (wanted === 'kvm') throw missing;
   return { engine: 'host', reason: missing.message };
 }
@@ -41,9 +42,13 @@ function kvmMissing(device: string): HypervisorError | undefined {
     accessSync(device, constants.R_OK | constants.W_OK);
     return undefined;
   } catch (cause) {
-    return new HypervisorError('ERR_KVM_PERMISSION', `${device} may not be opened for reading and writing: add the user to its group (usually 'sudo usermod -aG kvm $USER', then log in again)`, {
-      cause,
-      info: { device },
-    });
+    return new HypervisorError(
+      'ERR_KVM_PERMISSION',
+      `${device} may not be opened for reading and writing: add the user to its group (usually 'sudo usermod -aG kvm $USER', then log in again)`,
+      {
+        cause,
+        info: { device },
+      },
+    );
   }
 }

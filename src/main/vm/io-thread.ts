@@ -1,9 +1,10 @@
 // Starts and ends a VM's I/O worker, and passes on what it reports. Main thread.
 
 import { Worker } from 'node:worker_threads';
-import { HypervisorError } from '../../../shared/errors.ts';
 import type { EndRequest } from '../../../shared/device.ts';
-import { fromWire, type IoWorkerData, type IoWorkerMessage } from '../../../shared/protocol.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
+import type { IoWorkerData, IoWorkerMessage } from '../../../shared/protocol.ts';
+import { fromWire } from '../../../shared/wire-error.ts';
 import { workerFile } from './worker-file.ts';
 
 export interface IoThreadEvents {
@@ -24,11 +25,20 @@ export class IoThread {
     this.#exited = new Promise(resolve => {
       this.#worker.once('exit', () => {
         resolve();
-        if (!this.#closing) events.error(new HypervisorError('ERR_DEVICE_HANDLER', 'the I/O worker ended while the VM was using it'), undefined);
+        if (!this.#closing)
+          events.error(
+            new HypervisorError('ERR_DEVICE_HANDLER', 'the I/O worker ended while the VM was using it'),
+            undefined,
+          );
       });
     });
     // An uncaught error is followed by 'exit', which reports it.
-    this.#worker.on('error', cause => events.error(new HypervisorError('ERR_DEVICE_HANDLER', `the I/O worker died: ${String(cause)}`, { cause }), undefined));
+    this.#worker.on('error', cause =>
+      events.error(
+        new HypervisorError('ERR_DEVICE_HANDLER', `the I/O worker died: ${String(cause)}`, { cause }),
+        undefined,
+      ),
+    );
     this.#worker.on('message', (message: IoWorkerMessage) => {
       if (message.type === 'error') events.error(fromWire(message.error), message.vcpu);
       else if (message.type === 'end') events.end(message.reason, message.vcpu);

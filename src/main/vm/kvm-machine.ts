@@ -11,7 +11,17 @@ const TSS_ADDR = 0xfffb_d000;
 const IDENTITY_MAP_ADDR = 0xfffb_c000;
 
 /** Capabilities without which nothing here works: all kernels of this decade have them. */
-const REQUIRED = ['USER_MEMORY', 'IMMEDIATE_EXIT', 'EXT_CPUID', 'MP_STATE', 'VCPU_EVENTS', 'DEBUGREGS', 'XSAVE', 'XCRS', 'READONLY_MEM'] as const;
+const REQUIRED = [
+  'USER_MEMORY',
+  'IMMEDIATE_EXIT',
+  'EXT_CPUID',
+  'MP_STATE',
+  'VCPU_EVENTS',
+  'DEBUGREGS',
+  'XSAVE',
+  'XCRS',
+  'READONLY_MEM',
+] as const;
 
 export class KvmMachine {
   readonly vm: NativeVm;
@@ -27,11 +37,17 @@ export class KvmMachine {
     try {
       const version = system.apiVersion();
       if (version !== KVM_API_VERSION) {
-        throw new HypervisorError('ERR_KVM_VERSION', `${device} speaks KVM's API version ${version}, not ${KVM_API_VERSION}`, { info: { device, version } });
+        throw new HypervisorError(
+          'ERR_KVM_VERSION',
+          `${device} speaks KVM's API version ${version}, not ${KVM_API_VERSION}`,
+          { info: { device, version } },
+        );
       }
       for (const name of REQUIRED) {
         if (system.checkExtension(KVM_CAP[name]) === 0) {
-          throw new HypervisorError('ERR_KVM_CAPABILITY', `${device} lacks KVM_CAP_${name}`, { info: { device, capability: name } });
+          throw new HypervisorError('ERR_KVM_CAPABILITY', `${device} lacks KVM_CAP_${name}`, {
+            info: { device, capability: name },
+          });
         }
       }
       const most = system.checkExtension(KVM_CAP.MAX_VCPUS);

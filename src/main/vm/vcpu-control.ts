@@ -1,6 +1,7 @@
 // The main thread's half of the control block of one vCPU: requests, kicks, waiting until it is outside the guest. Main thread.
 // Order on this side: REQUEST bit → immediate_exit = 1 → tgkill under KICK_LOCK (see ARCHITECTURE.md).
 
+import { native } from '../../../native/index.ts';
 import {
   KICK_CLOSED,
   KICK_FREE,
@@ -23,7 +24,6 @@ import {
 } from '../../../shared/control-block.ts';
 import { KVM_RUN } from '../../../shared/generated/kvm-abi.ts';
 import type { VcpuStatsWords } from '../../../shared/vcpu-stats.ts';
-import { native } from '../../../native/index.ts';
 
 /** A kick takes some 30 µs to work; a signal that arrives between two KVM_RUNs is remembered by immediate_exit. Belt and braces. */
 const REKICK_MS = 5;

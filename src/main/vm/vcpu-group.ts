@@ -121,10 +121,15 @@ export class VcpuGroup {
     for (const result of settled) if (result.status === 'rejected') throw result.reason;
   }
 
-  #serve(runBuffers: readonly SharedArrayBuffer[], table: DeviceTable, handlers: readonly (DeviceHandlers | undefined)[]): void {
+  #serve(
+    runBuffers: readonly SharedArrayBuffer[],
+    table: DeviceTable,
+    handlers: readonly (DeviceHandlers | undefined)[],
+  ): void {
     const { events, vcpus } = this.#options;
     const dispatches = runBuffers.map(
-      (buffer, vcpu) => new IoDispatch(new DataView(buffer), table, handlers, { vcpu, end: reason => events.end(reason, vcpu) }),
+      (buffer, vcpu) =>
+        new IoDispatch(new DataView(buffer), table, handlers, { vcpu, end: reason => events.end(reason, vcpu) }),
     );
     this.#server = new ExitServer({
       control: this.#control,

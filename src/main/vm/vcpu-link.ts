@@ -2,16 +2,14 @@
 // Comlink's calls never settle when the other side dies: ours are raced against the task's end. The port keeps the process
 // alive only while a call is pending, so a vCPU that runs does (run() is a call) and one at rest does not.
 
-import { type MessagePort, MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type Remote, releaseProxy, transferHandlers, wrap } from 'comlink';
-import { comlinkEndpoint } from '../../../shared/comlink-endpoint.ts';
+import { comlinkEndpoint, keepErrorsWhole } from '../../../shared/comlink-endpoint.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
-import { type VcpuApi, type VcpuTask, wireThrowHandler } from '../../../shared/protocol.ts';
+import type { VcpuApi, VcpuTask } from '../../../shared/protocol.ts';
 import type { VcpuPool } from './vcpu-pool.ts';
 
-const throwHandler = transferHandlers.get('throw');
-// SAFETY: Comlink types its table as handlers of anything; ours wraps the one that stands under this very name.
-if (throwHandler !== undefined) transferHandlers.set('throw', wireThrowHandler(throwHandler as Parameters<typeof wireThrowHandler>[0]) as typeof throwHandler);
+keepErrorsWhole(transferHandlers);
 
 /** Code of users' (a device module that is being made) may block its thread. */
 const CLOSE_GRACE_MS = 300;
@@ -39,7 +37,12 @@ export class VcpuLink {
       () => this.#lose(new HypervisorError('ERR_DISPOSED', `vCPU ${this.#index} is closed`)),
       (cause: unknown) => {
         const message = cause instanceof Error ? cause.message : String(cause);
-        this.#lose(new HypervisorError('ERR_VCPU_DIED', `the thread of vCPU ${this.#index} died: ${message}`, { cause, info: { vcpu: this.#index } }));
+        this.#lose(
+          new HypervisorError('ERR_VCPU_DIED', `the thread of vCPU ${this.#index} died: ${message}`, {
+            cause,
+            info: { vcpu: this.#index },
+          }),
+        );
       },
     );
   }

@@ -1,8 +1,8 @@
 // The pool of threads that vCPUs live on: piscina, with as many threads as it was made for, warm and never idle-stopped.
 // Main thread. One long task per vCPU; a thread is free again when its vCPU is closed.
 
-import type { MessagePort, Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { VcpuTask } from '../../../shared/protocol.ts';
@@ -29,11 +29,13 @@ export class VcpuPool {
 
   /** Starts the threads at once. They do not keep the process alive. @throws `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION` */
   constructor(options: VcpuPoolOptions) {
-    if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object with threads', options);
+    if (typeof options !== 'object' || options === null)
+      throw invalidType('options', 'an object with threads', options);
     refuseUnknownKeys(options, ['threads'], 'VcpuPool');
     const { threads } = options;
     if (typeof threads !== 'number') throw invalidType('threads', 'a number', threads);
-    if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX) throw outOfRange('threads', `1 to ${THREADS_MAX}`, threads);
+    if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX)
+      throw outOfRange('threads', `1 to ${THREADS_MAX}`, threads);
     this.threads = threads;
     this.#piscina = new Piscina({
       filename: fileURLToPath(workerFile('vcpu-worker')),
@@ -67,9 +69,13 @@ export class VcpuPool {
   reserve(count: number): void {
     this.#checkAlive();
     if (count > this.free) {
-      throw new HypervisorError('ERR_POOL_TOO_SMALL', `${count} vCPUs need ${count} threads, and ${this.free} of the pool's ${this.threads} are free`, {
-        info: { needed: count, free: this.free, threads: this.threads },
-      });
+      throw new HypervisorError(
+        'ERR_POOL_TOO_SMALL',
+        `${count} vCPUs need ${count} threads, and ${this.free} of the pool's ${this.threads} are free`,
+        {
+          info: { needed: count, free: this.free, threads: this.threads },
+        },
+      );
     }
     this.#inUse += count;
   }

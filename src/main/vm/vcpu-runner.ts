@@ -140,6 +140,7 @@ export class VcpuRunner {
     // Left for a request that was withdrawn meanwhile: go on.
     if (outcome.reason === 'left' && this.#events.wantsRun && !this.#serving) this.launch();
     // 'left' is our own doing; 'stopped' too; a failed device server has reported its error itself.
-    if (outcome.reason !== 'left' && outcome.reason !== 'stopped' && outcome.reason !== 'failed') this.#events.outcome(this.index, outcome);
+    if (outcome.reason !== 'left' && outcome.reason !== 'stopped' && outcome.reason !== 'failed')
+      this.#events.outcome(this.index, outcome);
   }
 }

@@ -121,7 +121,10 @@ export class VirtualMachine {
 
   static async #create(given: VirtualMachineOptions): Promise<VirtualMachine> {
     const options = checkOptions(given);
-    if (isAborted(options.signal)) throw new HypervisorError('ERR_ABORTED', 'the signal was aborted before the VM was made', { cause: options.signal?.reason });
+    if (isAborted(options.signal))
+      throw new HypervisorError('ERR_ABORTED', 'the signal was aborted before the VM was made', {
+        cause: options.signal?.reason,
+      });
     const choice = chooseEngine(options.engine);
     const undo: (() => void | Promise<void>)[] = [];
     try {
@@ -166,11 +169,15 @@ export class VirtualMachine {
   }
 
   async #load(image: Image): Promise<void> {
-    if (typeof image !== 'object' || image === null || (image.engine !== 'kvm' && image.engine !== 'host')) throw invalidType('image', 'an Image', image);
+    if (typeof image !== 'object' || image === null || (image.engine !== 'kvm' && image.engine !== 'host'))
+      throw invalidType('image', 'an Image', image);
     this.#require('load', 'created');
     if (this.#loading) throw new HypervisorError('ERR_STATE', 'load() is under way already');
     if (image.engine !== this.engine) {
-      throw new HypervisorError('ERR_ENGINE', `a ${image.kind} image needs engine '${image.engine}', and this VM has '${this.engine}' (${this.engineReason})`);
+      throw new HypervisorError(
+        'ERR_ENGINE',
+        `a ${image.kind} image needs engine '${image.engine}', and this VM has '${this.engine}' (${this.engineReason})`,
+      );
     }
     this.#loading = true;
     try {
@@ -188,12 +195,19 @@ export class VirtualMachine {
 
   async #loadKvm(image: KvmImage): Promise<void> {
     if (image.platform === 'pc' && this.#group.isCreated) {
-      throw new HypervisorError('ERR_STATE', `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`);
+      throw new HypervisorError(
+        'ERR_STATE',
+        `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`,
+      );
     }
     const extra = (image.devices ?? []).map(device => ({ device, entry: describeDevice(device) }));
     const kept = extra.filter(({ entry }) => !this.#options.entries.some(own => devicesOverlap(own, entry)));
     const boots = await image.load({ memory: this.memory, vcpus: this.vcpus.length });
-    if (boots.length !== this.vcpus.length) throw new HypervisorError('ERR_IMAGE_FORMAT', `the image has ${boots.length} start states for ${this.vcpus.length} vCPUs`);
+    if (boots.length !== this.vcpus.length)
+      throw new HypervisorError(
+        'ERR_IMAGE_FORMAT',
+        `the image has ${boots.length} start states for ${this.vcpus.length} vCPUs`,
+      );
     this.#require('load', 'created');
     const entries: DeviceEntry[] = [...this.#options.entries, ...kept.map(({ entry }) => entry)];
     const handlers = [...this.#handlers(), ...kept.map(({ device }) => (isDeviceSpec(device) ? undefined : device))];
@@ -230,7 +244,8 @@ export class VirtualMachine {
         this.#state = 'running';
         addLive(this.#group);
         const { deadlineMs } = this.#options;
-        if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#finish({ reason: 'deadline' }), deadlineMs);
+        if (deadlineMs !== undefined)
+          this.#deadline = setTimeout(() => this.#finish({ reason: 'deadline' }), deadlineMs);
         this.#group.launch();
       },
     );
@@ -325,8 +340,16 @@ export class VirtualMachine {
 
   #require(operation: string, ...states: readonly VmState[]): void {
     if (this.#state === 'disposed') throw new HypervisorError('ERR_DISPOSED', 'the VM was disposed');
-    if (this.#ending !== undefined) throw new HypervisorError('ERR_STATE', `${operation}() is not possible any more: the VM has finished (${this.#ending.reason})`);
-    if (!states.includes(this.#state)) throw new HypervisorError('ERR_STATE', `${operation}() needs a VM that is ${states.join(' or ')}; this one is ${this.#state}`);
+    if (this.#ending !== undefined)
+      throw new HypervisorError(
+        'ERR_STATE',
+        `${operation}() is not possible any more: the VM has finished (${this.#ending.reason})`,
+      );
+    if (!states.includes(this.#state))
+      throw new HypervisorError(
+        'ERR_STATE',
+        `${operation}() needs a VM that is ${states.join(' or ')}; this one is ${this.#state}`,
+      );
   }
 
   /** The first reason counts. */
@@ -350,7 +373,8 @@ export class VirtualMachine {
       },
       outcome: (vcpu, outcome) => this.#onOutcome(vcpu, outcome),
       failed: (vcpu, error) => this.#finish({ reason: 'error', vcpu, error: asHypervisorError(error) }),
-      deviceFailed: (error, vcpu) => this.#finish({ reason: 'error', ...(vcpu === undefined ? {} : { vcpu }), error: asHypervisorError(error) }),
+      deviceFailed: (error, vcpu) =>
+        this.#finish({ reason: 'error', ...(vcpu === undefined ? {} : { vcpu }), error: asHypervisorError(error) }),
       end: (reason, vcpu) => this.#finish({ reason, vcpu }),
     };
   }
@@ -386,7 +410,11 @@ export class VirtualMachine {
       release?.();
     } catch (cause) {
       const message = cause instanceof Error ? cause.message : String(cause);
-      this.#finish({ reason: 'error', vcpu: event.vcpu, error: new HypervisorError('ERR_DEVICE_HANDLER', `onDebug failed: ${message}`, { cause }) });
+      this.#finish({
+        reason: 'error',
+        vcpu: event.vcpu,
+        error: new HypervisorError('ERR_DEVICE_HANDLER', `onDebug failed: ${message}`, { cause }),
+      });
     }
   }
 
@@ -395,7 +423,10 @@ export class VirtualMachine {
       control: (intent, invoke) => this.#controlVcpu(index, intent, invoke),
       setAffinity: async cpus => {
         if (this.engine === 'host' && this.#state !== 'created' && this.#state !== 'loaded') {
-          throw new HypervisorError('ERR_STATE', 'a program cannot be interrupted to move its thread: set the affinity before start()');
+          throw new HypervisorError(
+            'ERR_STATE',
+            'a program cannot be interrupted to move its thread: set the affinity before start()',
+          );
         }
         await this.#runner(index).call(api => api.setAffinity(cpus));
       },
@@ -412,7 +443,11 @@ export class VirtualMachine {
     });
   }
 
-  async #controlVcpu<T>(index: number, intent: 'read' | 'write', invoke: (api: Remote<VcpuApi>) => Promise<T>): Promise<T> {
+  async #controlVcpu<T>(
+    index: number,
+    intent: 'read' | 'write',
+    invoke: (api: Remote<VcpuApi>) => Promise<T>,
+  ): Promise<T> {
     if (this.engine === 'host') throw noRegisters();
     if (this.#state === 'disposed') throw new HypervisorError('ERR_DISPOSED', 'the VM was disposed');
     if (intent === 'write') this.#require('set', 'created', 'loaded', 'running', 'paused');

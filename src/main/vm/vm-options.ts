@@ -40,7 +40,19 @@ export interface VirtualMachineOptions {
   readonly trace?: boolean;
 }
 
-const KNOWN = ['memory', 'vcpus', 'engine', 'dirtyTracking', 'devices', 'pool', 'signal', 'deadlineMs', 'affinity', 'onDebug', 'trace'];
+const KNOWN = [
+  'memory',
+  'vcpus',
+  'engine',
+  'dirtyTracking',
+  'devices',
+  'pool',
+  'signal',
+  'deadlineMs',
+  'affinity',
+  'onDebug',
+  'trace',
+];
 
 /** The options, checked, with their defaults. */
 export interface CheckedOptions {
@@ -66,12 +78,14 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (typeof vcpus !== 'number') throw invalidType('vcpus', 'a number', vcpus);
   if (!Number.isInteger(vcpus) || vcpus < 1) throw outOfRange('vcpus', 'an integer of at least 1', vcpus);
   if (vcpus > VCPUS_MAX) throw tooManyVcpus(vcpus, VCPUS_MAX);
-  if (engine !== 'auto' && engine !== 'kvm' && engine !== 'host') throw outOfRange('engine', "'auto', 'kvm' or 'host'", engine);
+  if (engine !== 'auto' && engine !== 'kvm' && engine !== 'host')
+    throw outOfRange('engine', "'auto', 'kvm' or 'host'", engine);
   if (pool !== undefined && !(pool instanceof VcpuPool)) throw invalidType('pool', 'a VcpuPool', pool);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal);
   if (deadlineMs !== undefined) {
     if (typeof deadlineMs !== 'number') throw invalidType('deadlineMs', 'a number', deadlineMs);
-    if (!(deadlineMs > 0 && deadlineMs <= DEADLINE_MAX_MS)) throw outOfRange('deadlineMs', 'more than 0 and at most 2^31 - 1', deadlineMs);
+    if (!(deadlineMs > 0 && deadlineMs <= DEADLINE_MAX_MS))
+      throw outOfRange('deadlineMs', 'more than 0 and at most 2^31 - 1', deadlineMs);
   }
   if (onDebug !== undefined && typeof onDebug !== 'function') throw invalidType('onDebug', 'a function', onDebug);
   if (typeof trace !== 'boolean') throw invalidType('trace', 'a boolean', trace);
@@ -96,7 +110,9 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
 
 /** `ERR_TOO_MANY_VCPUS`. */
 export function tooManyVcpus(vcpus: number, most: number): HypervisorError {
-  return new HypervisorError('ERR_TOO_MANY_VCPUS', `${vcpus} vCPUs are too many: at most ${most}`, { info: { vcpus, most } });
+  return new HypervisorError('ERR_TOO_MANY_VCPUS', `${vcpus} vCPUs are too many: at most ${most}`, {
+    info: { vcpus, most },
+  });
 }
 
 /** Processor numbers as sched_setaffinity takes them: at least one, each 0 to 1023. */
@@ -104,7 +120,8 @@ export function checkCpus(cpus: readonly number[], name: string): readonly numbe
   if (!Array.isArray(cpus)) throw invalidType(name, 'an array of processor numbers', cpus);
   if (cpus.length === 0) throw outOfRange(`${name}.length`, 'at least 1', 0);
   for (const cpu of cpus) {
-    if (!Number.isInteger(cpu) || cpu < 0 || cpu > 1023) throw outOfRange(name, 'processor numbers from 0 to 1023', cpu);
+    if (!Number.isInteger(cpu) || cpu < 0 || cpu > 1023)
+      throw outOfRange(name, 'processor numbers from 0 to 1023', cpu);
   }
   return [...cpus];
 }
@@ -120,14 +137,19 @@ function checkMemory(memory: VirtualMachineOptions['memory']): Pick<CheckedOptio
 function checkTracking(tracking: VirtualMachineOptions['dirtyTracking']): CheckedOptions['dirtyTracking'] {
   if (tracking === undefined || tracking === false) return false;
   if (tracking === true) return {};
-  if (typeof tracking !== 'object' || tracking === null) throw invalidType('dirtyTracking', 'a boolean or an object', tracking);
+  if (typeof tracking !== 'object' || tracking === null)
+    throw invalidType('dirtyTracking', 'a boolean or an object', tracking);
   refuseUnknownKeys(tracking, ['source'], 'dirtyTracking');
   return tracking;
 }
 
-function checkAffinity(affinity: readonly (readonly number[])[] | undefined, vcpus: number): CheckedOptions['affinity'] {
+function checkAffinity(
+  affinity: readonly (readonly number[])[] | undefined,
+  vcpus: number,
+): CheckedOptions['affinity'] {
   if (affinity === undefined) return undefined;
-  if (!Array.isArray(affinity)) throw invalidType('affinity', 'an array with one list of processors per vCPU', affinity);
+  if (!Array.isArray(affinity))
+    throw invalidType('affinity', 'an array with one list of processors per vCPU', affinity);
   if (affinity.length !== vcpus) throw outOfRange('affinity.length', `the number of vCPUs, ${vcpus}`, affinity.length);
   return affinity.map((cpus: readonly number[], i) => checkCpus(cpus, `affinity[${i}]`));
 }

@@ -1,0 +1,53 @@
+// The built-in devices: a debug console that makes lines, and the ways to turn a PC off.
+
+import { type Device, type DeviceAccess, debugConsole, powerDevices } from 'node-kvm';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const test = suite('built-in devices');
+const nobody: DeviceAccess = { vcpu: 0, end: () => {} };
+
+test('bytes become lines; the rest comes with flush()', () => {
+  const lines: string[] = [];
+  const device = debugConsole(0x402, line => lines.push(line));
+  for (const byte of new TextEncoder().encode('größe\n\nlast')) device.write?.(0, 1, byte, nobody);
+  assert.equal(lines, ['größe', '']);
+  device.flush();
+  device.flush();
+
+  assert.equal(lines, ['größe', '', 'last']);
+  assert.is(device.read?.(0, 1, nobody), 0xe9);
+  assert.equal(device.pio, { base: 0x402, length: 1 });
+});
+
+test('a line that does not end is passed on in pieces', () => {
+  const lines: string[] = [];
+  const device = debugConsole(0xe9, line => lines.push(line));
+  for (let i = 0; i < 5000; i++) device.write?.(0, 1, 0x61, nobody);
+
+  assert.equal(
+    lines.map(line => line.length),
+    [4096],
+  );
+});
+
+/** What the VM ends with when the guest writes `value` to `port`. */
+function ends(port: number, value: number): string[] {
+  const reasons: string[] = [];
+  const device = powerDevices().find(
+    ({ pio }: Device) => pio !== undefined && port >= pio.base && port < pio.base + pio.length,
+  );
+  device?.write?.(port - (device.pio?.base ?? 0), 2, value, { vcpu: 0, end: reason => reasons.push(reason) });
+  return reasons;
+}
+
+test('power off and the two resets, and nothing by accident', () => {
+  assert.equal(ends(0x604, 0x2000), ['power-off']);
+  assert.equal(ends(0x604, 0x1c00), []);
+  assert.equal(ends(0x64, 0xfe), ['reset']);
+  assert.equal(ends(0x64, 0xd1), []);
+  assert.equal(ends(0xcf9, 0x06), ['reset']);
+  assert.equal(ends(0xcf9, 0x02), []);
+});
+
+test.run();
