@@ -268,7 +268,7 @@ const jobs = {
     await buildAll();
     await buildPrograms(['test']);
     const { sanitize } = await import('./native/test/sanitize.mjs');
-    await sanitize(args);
+    await sanitize(args, { nodeGyp: nodeGyp() });
   },
   async package(args) {
     await buildAll();

@@ -1,6 +1,10 @@
 # The addon. Built by build.mjs through npm's node-gyp; lives here and not in the root, where npm would run it on install.
 {
-  'variables': { 'asan%': 0 },
+  'variables': {
+    # 1: the build of native/test/sanitize.mjs. Node is built without RTTI, which the vptr check needs.
+    'sanitize%': 0,
+    'sanitizers': ['-fsanitize=address,undefined', '-fno-sanitize=vptr', '-fno-sanitize-recover=all'],
+  },
   'targets': [
     {
       'target_name': 'node_kvm',
@@ -47,10 +51,10 @@
       'ldflags': ['-Wl,-z,nodelete'],
       'conditions': [
         [
-          'asan==1',
+          'sanitize==1',
           {
-            'cflags_cc': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],
-            'ldflags': ['-fsanitize=address,undefined'],
+            'cflags_cc': ['<@(sanitizers)', '-fno-omit-frame-pointer', '-g'],
+            'ldflags': ['<@(sanitizers)'],
           },
         ],
       ],

@@ -1,0 +1,205 @@
+// Drives every function of the addon, rightly and wrongly, on the main thread and in workers: what the sanitizer run of the addon
+// executes. Usage: node addon-exercise.mjs <addon.node>. Exit status 0 when everything behaved; a sanitizer's report ends the process.
+
+import { createRequire } from 'node:module';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { existsSync } from 'node:fs';
+import assert from 'node:assert/strict';
+
+const path = isMainThread ? process.argv[2] : workerData.path;
+const addon = createRequire(import.meta.url)(path);
+const device = process.env.NODE_KVM_DEVICE ?? '/dev/kvm';
+const STATS_BYTES = 896;
+
+class HypervisorError extends Error {
+  constructor(code, message, details) {
+    super(message);
+    Object.assign(this, { code, ...details });
+  }
+}
+addon.setErrorClass(HypervisorError);
+
+function throws(code, body) {
+  assert.throws(body, error => error.code === code || assert.fail(`${body}: ${error.code} ${error.message}`));
+}
+
+function memory() {
+  const { buffer, hostAddr } = addon.mapMemory({ size: 0x20_0000, kind: 'memfd', name: 'exercise' });
+  assert.equal(addon.addressOf(buffer), hostAddr);
+  const bytes = new Uint8Array(buffer);
+  addon.prefault(buffer, 0, buffer.byteLength, 2);
+  addon.fill(bytes, 0x1fffff, 1, 7);
+  addon.fill(new DataView(buffer, 1), 0x1ffffe, 1, 8);
+  assert.equal(bytes[0x1fffff], 8);
+  addon.copy(bytes, 1, bytes, 0, 0x1fffff);
+  addon.copy(new Uint8Array(3), 0, bytes, 0x1ffffd, 3);
+  const borrowed = new Uint8Array(addon.wrapExternal(hostAddr, 0x1000, true));
+  borrowed[5] = 99;
+  assert.equal(bytes[5], 99);
+  const marks = new Uint8Array(new SharedArrayBuffer(203));
+  marks.fill(1);
+  const into = new Uint8Array(25);
+  assert.equal(addon.takeMarks(marks, 3, 200, into), 200);
+  assert.equal(addon.takeMarks(marks, 0, 203, new Uint8Array(26)), 3);
+  assert.ok(into.every(byte => byte === 0xff));
+
+  for (const bad of [undefined, null, 5, 'x', {}, new ArrayBuffer(8), new Uint8Array(8), new Proxy(buffer, {})]) {
+    throws('ERR_INVALID_ARG_TYPE', () => addon.addressOf(bad));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.prefault(bad, 0, 0, 1));
+  }
+  for (const bad of [undefined, null, 5, new ArrayBuffer(8), new Uint16Array(8)]) {
+    throws('ERR_INVALID_ARG_TYPE', () => addon.fill(bad, 0, 0, 0));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.copy(bytes, 0, bad, 0, 0));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.takeMarks(bad, 0, 0, into));
+  }
+  for (const bad of [-1, 0.5, Number.NaN, Infinity, 2 ** 53, 0x20_0001]) {
+    throws('ERR_OUT_OF_RANGE', () => addon.fill(bytes, bad, 0, 0));
+    throws('ERR_OUT_OF_RANGE', () => addon.fill(bytes, 0, bad, 0));
+    throws('ERR_OUT_OF_RANGE', () => addon.copy(bytes, 0, bytes, bad, 0));
+    throws('ERR_OUT_OF_RANGE', () => addon.takeMarks(marks, bad, 0, into));
+  }
+  throws('ERR_BUFFER_TOO_SMALL', () => addon.takeMarks(marks, 0, 203, into));
+  throws('ERR_OUT_OF_RANGE', () => addon.wrapExternal(0n, 0x1000, false));
+  for (const size of [0, 1, -4096, 4097]) throws('ERR_OUT_OF_RANGE', () => addon.mapMemory({ size, kind: 'anonymous' }));
+  throws('ERR_SYSCALL', () => addon.mapMemory({ size: 2 ** 52, kind: 'anonymous' }));
+  throws('ERR_SYSCALL', () => addon.mapMemory({ size: 4096, kind: 'file', path: '/nonexistent' }));
+  const detached = new Uint8Array(64);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  throws('ERR_OUT_OF_RANGE', () => addon.fill(detached, 0, 1, 0));
+  addon.fill(detached, 0, 0, 0);
+}
+
+function thread() {
+  assert.equal(addon.kick(addon.threadId()), true);
+  const cpus = addon.getAffinity();
+  addon.setAffinity(cpus);
+  throws('ERR_SYSCALL', () => addon.setAffinity([]));
+  throws('ERR_OUT_OF_RANGE', () => addon.setAffinity([8192]));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.setAffinity([undefined]));
+  addon.heartbeat(5);
+  addon.heartbeat(7);
+  assert.ok(addon.monotonicNs() > 0);
+  addon.heartbeat(0);
+  if (isMainThread) addon.injectFault('', 0, 0);
+}
+
+/** A VM whose guest writes to port 0x10 and then halts; the vCPU is the calling thread's. */
+function machine(run) {
+  const system = addon.openSystem(device);
+  const vm = system.createVm();
+  const { buffer, hostAddr } = addon.mapMemory({ size: 0x10_0000, kind: 'anonymous', name: 'guest' });
+  new Uint8Array(buffer).set([0xe6, 0x10, 0xa2, 0x00, 0x20, 0xf4, 0xeb, 0xfe], 0x1000);
+  vm.setMemoryRegion(0, 1, 0, buffer.byteLength, hostAddr, buffer);
+  vm.setMemoryRegion(1, 0, 0x20_0000, 0x1000, hostAddr, null);
+  vm.setMemoryRegion(1, 0, 0, 0, 0n, null);
+  throws('ERR_OUT_OF_RANGE', () => vm.setMemoryRegion(2, 0, 0x40_0000, 0x10_1000, hostAddr, buffer));
+  throws('ERR_SYSCALL', () => vm.setMemoryRegion(2, 0, 0x1000, 0x1000, hostAddr, buffer));
+  run(system, vm, buffer);
+  vm.close();
+  vm.close();
+  system.close();
+  throws('ERR_DISPOSED', () => vm.fd);
+  throws('ERR_DISPOSED', () => system.apiVersion());
+  throws('ERR_DISPOSED', () => vm.setMemoryRegion(0, 0, 0, 0, 0n, null));
+}
+
+function startInRealMode(vcpu) {
+  const sregs = new Uint8Array(312);
+  vcpu.getState('sregs', sregs);
+  new DataView(sregs.buffer).setBigUint64(0, 0n, true);
+  new DataView(sregs.buffer).setUint16(12, 0, true);
+  vcpu.setState('sregs', sregs);
+  const regs = new DataView(new ArrayBuffer(144));
+  regs.setBigUint64(16 * 8, 0x1000n, true);
+  regs.setBigUint64(17 * 8, 2n, true);
+  vcpu.setState('regs', new Uint8Array(regs.buffer));
+}
+
+function vcpus() {
+  machine((system, vm) => {
+    const stats = new Uint8Array(new SharedArrayBuffer(STATS_BYTES));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.createVcpu(vm.fd, 0, new Uint8Array(STATS_BYTES)));
+    throws('ERR_OUT_OF_RANGE', () => addon.createVcpu(vm.fd, 0, stats.subarray(8)));
+    throws('ERR_OUT_OF_RANGE', () => addon.createVcpu(vm.fd, 0, new Uint8Array(new SharedArrayBuffer(STATS_BYTES + 8), 1)));
+    throws('ERR_NOT_A_VM', () => addon.createVcpu(0, 0, stats));
+    throws('ERR_NOT_A_VM', () => addon.attachVm(0));
+    const vcpu = addon.createVcpu(vm.fd, 0, stats);
+    throws('ERR_SYSCALL', () => addon.createVcpu(vm.fd, 0, stats));
+    vcpu.setCpuid(system.supportedCpuid());
+    throws('ERR_OUT_OF_RANGE', () => vcpu.setCpuid(new Uint8Array(39)));
+    startInRealMode(vcpu);
+    const run = vcpu.run;
+    const page = new DataView(vcpu.runBuffer);
+    assert.equal(run(), 0);
+    assert.equal(page.getUint32(8, true), 2);
+    assert.equal(run(), 0);
+    assert.equal(page.getUint32(8, true), 5);
+    page.setUint8(1, 1);
+    assert.equal(run(), -4);
+    for (const [name, size] of [['regs', 144], ['sregs', 312], ['fpu', 416], ['xsave', 4096], ['xcrs', 392], ['debugregs', 128], ['events', 64], ['mpState', 4]]) {
+      const bytes = new Uint8Array(size);
+      vcpu.getState(name, bytes);
+      vcpu.setState(name, bytes);
+      throws('ERR_OUT_OF_RANGE', () => vcpu.getState(name, new Uint8Array(size + 1)));
+    }
+    throws('ERR_OUT_OF_RANGE', () => vcpu.getState('toString', new Uint8Array(8)));
+    vcpu.setMsrs(Uint32Array.of(0xc000_0102), vcpu.getMsrs(Uint32Array.of(0xc000_0102)));
+    throws('ERR_SYSCALL', () => vcpu.getMsrs(Uint32Array.of(0x1_2345)));
+    throws('ERR_OUT_OF_RANGE', () => vcpu.setMsrs(new Uint32Array(2), new BigUint64Array(1)));
+    vcpu.setGuestDebug(new Uint8Array(72));
+    assert.equal(vcpu.translate(0x1000n), 0x1000n);
+    vcpu.nmi();
+    throws('ERR_OUT_OF_RANGE', () => vcpu.interrupt(256));
+    const log = new Uint8Array(32);
+    vm.orDirtyLog(0, log);
+    assert.equal(log[0], 4);
+    throws('ERR_BUFFER_TOO_SMALL', () => vm.orDirtyLog(0, new Uint8Array(31)));
+    throws('ERR_SLOT_UNKNOWN', () => vm.orDirtyLog(9, log));
+    for (const forged of [undefined, null, 5, {}, vcpu, Object.create(vm)]) {
+      throws('ERR_INVALID_ARG_TYPE', () => vm.close.call(forged));
+    }
+    const attached = addon.attachVm(vm.fd);
+    attached.close();
+    if (isMainThread) {
+      // One fault for the whole process: the workers, which run at the same time, would take it from each other.
+      addon.injectFault('KVM_GET_REGS', 1, 5);
+      throws('ERR_SYSCALL', () => vcpu.getState('regs', new Uint8Array(144)));
+    }
+    vcpu.close();
+    vcpu.close();
+    throws('ERR_DISPOSED', run);
+    throws('ERR_DISPOSED', () => vcpu.fd);
+    page.setUint8(1, 1);
+  });
+  // Not closed: the end of the thread, or the collector, releases it.
+  const left = addon.openSystem(device).createVm();
+  addon.createVcpu(left.fd, 0, new Uint8Array(new SharedArrayBuffer(STATS_BYTES)));
+}
+
+memory();
+thread();
+if (existsSync(device)) vcpus();
+
+if (isMainThread) {
+  // Buffers that outlive the worker that made them, and the last reference dropped here.
+  const kept = [];
+  await Promise.all(
+    [0, 1, 2].map(
+      () =>
+        new Promise((resolve, reject) => {
+          const worker = new Worker(new URL(import.meta.url), { workerData: { path } });
+          worker.on('message', buffer => kept.push(new Uint8Array(buffer)));
+          worker.on('error', reject);
+          worker.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
+        }),
+    ),
+  );
+  for (const bytes of kept) assert.equal(bytes[0x1fffff], 77);
+  kept.length = 0;
+  globalThis.gc?.();
+  console.log(`  addon exercised on the main thread and in 3 workers, ${existsSync(device) ? 'with' : 'without'} KVM`);
+} else {
+  const { buffer } = addon.mapMemory({ size: 0x20_0000, kind: 'anonymous' });
+  new Uint8Array(buffer)[0x1fffff] = 77;
+  parentPort.postMessage(buffer);
+}
