@@ -132,16 +132,7 @@ export class GuestMemory {
    * @throws `ERR_MEMORY_UNMAPPED`, `ERR_MEMORY_RANGE` (addr + size beyond 2^53 - 1), `ERR_DISPOSED`, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
    */
   readObj<T, W>(addr: U64, type: Layout<T, W>): T {
-    const span = this.#last;
-    if (
-      typeof addr === 'number' &&
-      addr >= span.start &&
-      addr + type.size <= span.end &&
-      this.#words[GENERATION] === this.#generation &&
-      Number.isSafeInteger(addr)
-    )
-      return type.load(span, addr - span.start);
-    return this.#readObjSlowly(addr, type);
+    return this.load(addr, type);
   }
 
   /**
@@ -149,19 +140,43 @@ export class GuestMemory {
    * @throws as `readObj`; `ERR_MEMORY_READ_ONLY`; TypeError/RangeError naming the path of a field that cannot be stored
    */
   writeObj<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
-    const span = this.#last;
-    if (
-      typeof addr === 'number' &&
-      addr >= span.start &&
-      addr + type.size <= span.end &&
-      this.#words[GENERATION] === this.#generation &&
-      !span.readOnly &&
-      Number.isSafeInteger(addr)
-    ) {
-      const at = addr - span.start;
-      type.store(span, at, value);
-      span.mark(at, type.size);
-    } else this.#writeObjSlowly(addr, type, value);
+    this.store(addr, type, value);
+  }
+
+  // What readObj and writeObj do, under names of their own: a class that overrides those calls these through `this`, which V8
+  // resolves when it compiles; a call through `super` is looked up each time.
+
+  /** @internal */
+  protected load<T, W>(addr: U64, type: Layout<T, W>): T {
+    if (typeof addr === 'number' && this.#isCurrent()) {
+      let span = this.#last;
+      let at = addr - span.start;
+      // What is below the span, far above it, a fraction or NaN does not equal itself as a uint32.
+      if (at >>> 0 !== at || at > span.size - type.size) {
+        span = this.#seek(addr, type.size);
+        at = addr - span.start;
+      }
+      if (span !== NO_SPAN) return span.load(at >>> 0, type);
+    }
+    return this.#loadSlowly(addr, type);
+  }
+
+  /** @internal */
+  protected store<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
+    if (typeof addr === 'number' && this.#isCurrent()) {
+      let span = this.#last;
+      let at = addr - span.start;
+      if (at >>> 0 !== at || at > span.size - type.size) {
+        span = this.#seek(addr, type.size);
+        at = addr - span.start;
+      }
+      // NO_SPAN is read-only.
+      if (!span.readOnly) {
+        span.store(at >>> 0, type, value);
+        return;
+      }
+    }
+    this.#storeSlowly(addr, type, value);
   }
 
   /**
@@ -178,15 +193,15 @@ export class GuestMemory {
       addr + length <= span.end &&
       this.#words[GENERATION] === this.#generation &&
       Number.isSafeInteger(addr)
-    )
-      return this.#move(into, 0, span.bytes, addr - span.start, length);
+    ) {
+      this.#move(into, 0, span.bytes, addr - span.start, length);
+      return;
+    }
     const at = this.#range(addr, length);
     const spans = this.#cover(at, length, false);
     // Within one span the copy allows for overlap. Across spans, `into` may lie in a part that is still to be read.
     const target = aliases(spans, into) ? new Uint8Array(length) : into;
-    eachPart(spans, at, length, (part, offset, done, count) => 
-      this.#move(target, done, part.bytes, offset, count),
-    );
+    eachPart(spans, at, length, (part, offset, done, count) => this.#move(target, done, part.bytes, offset, count));
     if (target !== into) into.set(target);
   }
 
@@ -227,7 +242,8 @@ export class GuestMemory {
    */
   memset(addr: U64, value: number, length: U64): void {
     if (typeof value !== 'number') throw invalidType('value', 'a number', value);
-    if (!Number.isInteger(value) || value < 0 || value > 255) throw outOfRange('value', 'an integer from 0 to 255', value);
+    if (!Number.isInteger(value) || value < 0 || value > 255)
+      throw outOfRange('value', 'an integer from 0 to 255', value);
     const span = this.#last;
     if (
       typeof addr === 'number' &&
@@ -275,9 +291,13 @@ export class GuestMemory {
     try {
       return new Uint8Array(region.buffer, region.offset + (at - region.guestAddr), count);
     } catch (cause) {
-      throw new HypervisorError('ERR_MEMORY_RANGE', `${hex(count)} bytes are more than a Uint8Array holds on this Node`, {
-        cause,
-      });
+      throw new HypervisorError(
+        'ERR_MEMORY_RANGE',
+        `${hex(count)} bytes are more than a Uint8Array holds on this Node`,
+        {
+          cause,
+        },
+      );
     }
   }
 
@@ -355,12 +375,28 @@ export class GuestMemory {
       for (const { readOnly, region } of spans) {
         if (!readOnly) continue;
         const where = `[${hex(region.guestAddr)}, ${hex(region.guestAddr + region.size)})`;
-        throw new HypervisorError('ERR_MEMORY_READ_ONLY', `write of [${hex(at)}, ${hex(at + length)}): ${where} is read-only`);
+        throw new HypervisorError(
+          'ERR_MEMORY_READ_ONLY',
+          `write of [${hex(at)}, ${hex(at + length)}): ${where} is read-only`,
+        );
       }
     }
     const [first] = spans;
     if (first !== undefined) this.#last = first;
     return spans;
+  }
+
+  /** Is the table the newest? The owner's always is: it is changed on this very thread. */
+  #isCurrent(): boolean {
+    return this.#feed === undefined || this.#words[GENERATION] === this.#generation;
+  }
+
+  /** The span that holds [addr, addr + size), which becomes the last one; NO_SPAN where there is none, whatever `addr` is. */
+  #seek(addr: number, size: number): Span {
+    const span = this.#table.near(addr);
+    if (!Number.isSafeInteger(addr) || addr + size > span.end) return NO_SPAN;
+    this.#last = span;
+    return span;
   }
 
   /** The one span of a small range; a range that crosses spans is an alignment error of the caller's, who asks for aligned words. */
@@ -400,7 +436,7 @@ export class GuestMemory {
     span.mark(at, count);
   }
 
-  #readObjSlowly<T, W>(addr: U64, type: Layout<T, W>): T {
+  #loadSlowly<T, W>(addr: U64, type: Layout<T, W>): T {
     checkLayout(type);
     const at = this.#range(addr, type.size);
     const spans = this.#cover(at, type.size, false);
@@ -411,7 +447,7 @@ export class GuestMemory {
     return type.read(new DataView(bytes.buffer), 0);
   }
 
-  #writeObjSlowly<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
+  #storeSlowly<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
     checkLayout(type);
     const at = this.#range(addr, type.size);
     const spans = this.#cover(at, type.size, true);
@@ -468,5 +504,8 @@ function disposed(): HypervisorError {
 }
 
 function unmapped(hole: number, at: number, length: number): HypervisorError {
-  return new HypervisorError('ERR_MEMORY_UNMAPPED', `no memory at ${hex(hole)} (access to [${hex(at)}, ${hex(at + length)}))`);
+  return new HypervisorError(
+    'ERR_MEMORY_UNMAPPED',
+    `no memory at ${hex(hole)} (access to [${hex(at)}, ${hex(at + length)}))`,
+  );
 }

@@ -7,6 +7,17 @@
 
 import { invalidType, outOfRange } from './errors.ts';
 import type { Program, ScalarSpec } from './layout-compile.ts';
+import { F64, I32, type ScalarCode, U8, U16, U32, U64 } from './scalar-code.ts';
+
+/** The scalars that Span handles itself. */
+export const scalarCodes: Readonly<Partial<Record<ScalarName, ScalarCode>>> = {
+  u8: U8,
+  u16le: U16,
+  u32le: U32,
+  i32le: I32,
+  u64le: U64,
+  f64le: F64,
+};
 
 /** The views of a span that scalars use. */
 export interface StoreTarget {
@@ -24,10 +35,24 @@ export interface StoreTarget {
 }
 
 export type ScalarName =
-  | 'u8' | 'i8'
-  | 'u16le' | 'u16be' | 'i16le' | 'i16be'
-  | 'u32le' | 'u32be' | 'i32le' | 'i32be' | 'f32le' | 'f32be'
-  | 'u64le' | 'u64be' | 'i64le' | 'i64be' | 'f64le' | 'f64be';
+  | 'u8'
+  | 'i8'
+  | 'u16le'
+  | 'u16be'
+  | 'i16le'
+  | 'i16be'
+  | 'u32le'
+  | 'u32be'
+  | 'i32le'
+  | 'i32be'
+  | 'f32le'
+  | 'f32be'
+  | 'u64le'
+  | 'u64be'
+  | 'i64le'
+  | 'i64be'
+  | 'f64le'
+  | 'f64be';
 
 const MAX_SAFE = Number.MAX_SAFE_INTEGER;
 
@@ -43,7 +68,9 @@ function small(value: unknown, min: number, max: number, path: string): number {
 }
 
 function wide(value: unknown, signed: boolean, path: string): bigint {
-  const expected = signed ? 'a bigint or safe integer from -2^63 to 2^63 - 1' : 'a bigint or safe integer from 0 to 2^64 - 1';
+  const expected = signed
+    ? 'a bigint or safe integer from -2^63 to 2^63 - 1'
+    : 'a bigint or safe integer from 0 to 2^64 - 1';
   if (typeof value === 'number' && value >= (signed ? -MAX_SAFE : 0) && value <= MAX_SAFE && Number.isInteger(value))
     return BigInt(value);
   return refuse(value, expected, path);
@@ -232,12 +259,52 @@ export const scalarPrograms: Readonly<Record<ScalarName, Program>> = {
       else to.view.setFloat64(at, checked, true);
     },
   },
-  u16be: bigEndian(2, checks.u16, (v, o) => v.getUint16(o), (v, o, x) => v.setUint16(o, x)),
-  i16be: bigEndian(2, checks.i16, (v, o) => v.getInt16(o), (v, o, x) => v.setInt16(o, x)),
-  u32be: bigEndian(4, checks.u32, (v, o) => v.getUint32(o), (v, o, x) => v.setUint32(o, x)),
-  i32be: bigEndian(4, checks.i32, (v, o) => v.getInt32(o), (v, o, x) => v.setInt32(o, x)),
-  f32be: bigEndian(4, checks.f32, (v, o) => v.getFloat32(o), (v, o, x) => v.setFloat32(o, x)),
-  u64be: bigEndian(8, checks.u64, (v, o) => v.getBigUint64(o), (v, o, x) => v.setBigUint64(o, x)),
-  i64be: bigEndian(8, checks.i64, (v, o) => v.getBigInt64(o), (v, o, x) => v.setBigInt64(o, x)),
-  f64be: bigEndian(8, checks.f64, (v, o) => v.getFloat64(o), (v, o, x) => v.setFloat64(o, x)),
+  u16be: bigEndian(
+    2,
+    checks.u16,
+    (v, o) => v.getUint16(o),
+    (v, o, x) => v.setUint16(o, x),
+  ),
+  i16be: bigEndian(
+    2,
+    checks.i16,
+    (v, o) => v.getInt16(o),
+    (v, o, x) => v.setInt16(o, x),
+  ),
+  u32be: bigEndian(
+    4,
+    checks.u32,
+    (v, o) => v.getUint32(o),
+    (v, o, x) => v.setUint32(o, x),
+  ),
+  i32be: bigEndian(
+    4,
+    checks.i32,
+    (v, o) => v.getInt32(o),
+    (v, o, x) => v.setInt32(o, x),
+  ),
+  f32be: bigEndian(
+    4,
+    checks.f32,
+    (v, o) => v.getFloat32(o),
+    (v, o, x) => v.setFloat32(o, x),
+  ),
+  u64be: bigEndian(
+    8,
+    checks.u64,
+    (v, o) => v.getBigUint64(o),
+    (v, o, x) => v.setBigUint64(o, x),
+  ),
+  i64be: bigEndian(
+    8,
+    checks.i64,
+    (v, o) => v.getBigInt64(o),
+    (v, o, x) => v.setBigInt64(o, x),
+  ),
+  f64be: bigEndian(
+    8,
+    checks.f64,
+    (v, o) => v.getFloat64(o),
+    (v, o, x) => v.setFloat64(o, x),
+  ),
 };

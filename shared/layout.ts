@@ -4,33 +4,38 @@
 
 import { invalidType, outOfRange } from './errors.ts';
 import { compile, fieldPath, type Program, type Spec } from './layout-compile.ts';
-import { scalarPrograms, type ScalarName, scalarSpecs, type StoreTarget } from './layout-scalar.ts';
+import { type ScalarName, type StoreTarget, scalarCodes, scalarPrograms, scalarSpecs } from './layout-scalar.ts';
+import { OTHER, type ScalarCode } from './scalar-code.ts';
 
 /**
  * A type in memory. `T` is what reading returns; `W` what writing accepts (64-bit integers: bigint, or a safe integer).
  * `read` and `write` work on any DataView, so a layout also decodes bytes that are not guest memory.
  */
 export class Layout<T, W = T> {
+  // `declare` for the reason given in span.ts.
+
   /** Bytes. */
-  readonly size: number;
+  declare readonly size: number;
   /** For messages: `u32le`, `array(u8, 16)`, `struct`. */
-  readonly name: string;
+  declare readonly name: string;
   /** Decodes the value at `offset`. RangeError of DataView when it does not fit. */
-  readonly read: (view: DataView, offset: number) => T;
+  declare readonly read: (view: DataView, offset: number) => T;
   /**
    * Checks the whole value, then stores it at `offset`. TypeError `ERR_INVALID_ARG_TYPE` or RangeError `ERR_OUT_OF_RANGE`
    * names the path (`value.header.count`) and the offending value; nothing was stored then.
    */
-  readonly write: (view: DataView, offset: number, value: W) => void;
+  declare readonly write: (view: DataView, offset: number, value: W) => void;
   /** @internal Decodes from a span of guest memory: scalars in one access where aligned. */
-  readonly load: (from: StoreTarget, at: number) => T;
+  declare readonly load: (from: StoreTarget, at: number) => T;
   /** @internal Encodes into a span of guest memory. */
-  readonly store: (to: StoreTarget, at: number, value: W) => void;
+  declare readonly store: (to: StoreTarget, at: number, value: W) => void;
+  /** @internal Which of the scalars it is that need no call. */
+  declare readonly code: ScalarCode;
   /** @internal */
-  readonly spec: Spec;
+  declare readonly spec: Spec;
 
   /** @internal Layouts are made by the functions and constants of this file. */
-  constructor(spec: Spec, program: Program) {
+  constructor(spec: Spec, program: Program, code: ScalarCode = OTHER) {
     this.size = spec.size;
     this.name = spec.name;
     // SAFETY: the program was compiled from the spec that the static type was inferred from.
@@ -38,6 +43,7 @@ export class Layout<T, W = T> {
     this.write = program.write as Layout<T, W>['write'];
     this.load = program.load as Layout<T, W>['load'];
     this.store = program.store as Layout<T, W>['store'];
+    this.code = code;
     this.spec = spec;
   }
 }
@@ -60,7 +66,7 @@ export type StructValue<F> = { [K in Named<F>]: ValueOf<F[K]> };
 export type StructInput<F> = { readonly [K in Named<F>]: InputOf<F[K]> };
 
 function scalar<T, W = T>(name: ScalarName): Layout<T, W> {
-  return new Layout<T, W>(scalarSpecs[name], scalarPrograms[name]);
+  return new Layout<T, W>(scalarSpecs[name], scalarPrograms[name], scalarCodes[name]);
 }
 
 // Integers of up to 32 bits are numbers, exactly in range when written. 64-bit ones are bigints when read; a bigint or a
@@ -104,7 +110,8 @@ export function array<T, W>(element: Layout<T, W>, length: number): Layout<T[], 
 export function struct<const F extends Fields>(fields: F): Layout<StructValue<F>, StructInput<F>> {
   if (fields === null || typeof fields !== 'object') throw invalidType('fields', 'an object of layouts', fields);
   const entries = Object.entries(fields).map(([name, layout]) => {
-    if (/^(0|[1-9]\d*)$/.test(name)) throw outOfRange('field name', 'no integer, since JavaScript reorders those', name);
+    if (/^(0|[1-9]\d*)$/.test(name))
+      throw outOfRange('field name', 'no integer, since JavaScript reorders those', name);
     return { name, spec: specOf(layout, fieldPath('fields', name)) };
   });
   if (entries.length === 0) throw outOfRange('fields', 'at least one', 0);
@@ -130,7 +137,8 @@ function specOf(layout: unknown, path: string): Spec {
 
 function count(value: number, name: string): void {
   if (typeof value !== 'number') throw invalidType(name, 'a number', value);
-  if (!Number.isInteger(value) || value < 1 || value > 0x7fff_ffff) throw outOfRange(name, 'an integer from 1 to 2^31 - 1', value);
+  if (!Number.isInteger(value) || value < 1 || value > 0x7fff_ffff)
+    throw outOfRange(name, 'an integer from 1 to 2^31 - 1', value);
 }
 
 function totalSize(size: number, name: string): number {

@@ -2,7 +2,11 @@
 // a new table, so a reader on another thread never sees half of one. A naive model beside it: test/unit/memory-model.test.ts.
 
 import type { RegionDescriptor } from './memory-layout.ts';
-import { Span, SPAN_SIZE } from './span.ts';
+import { NO_SPAN, SPAN_SIZE, Span } from './span.ts';
+import { PAGE_SIZE } from './units.ts';
+
+/** At most so many buckets: 64 GiB are then found in steps of 64 MiB. */
+const BUCKETS = 1024;
 
 export class RegionTable {
   /** Ascending by guest address, never overlapping. */
@@ -13,6 +17,12 @@ export class RegionTable {
   readonly size: number;
   /** The address after the last region's last byte; 0 without regions. */
   readonly limit: number;
+  /**
+   * For each stretch of 1 / #perByte bytes (a power of two) from address 0 on: the span that its first byte lies in, or else the
+   * first one behind it. Most tables have one span at most in each: finding it is then a load and not a search.
+   */
+  readonly #buckets: readonly Span[] = [];
+  readonly #perByte: number = 1 / PAGE_SIZE;
 
   /** Spans of regions that `previous` holds too are taken over: they carry a dozen views each. */
   constructor(regions: readonly RegionDescriptor[], previous?: RegionTable) {
@@ -23,14 +33,34 @@ export class RegionTable {
       size += region.size;
       for (let from = 0; from < region.size; from += SPAN_SIZE) {
         const known = previous?.find(region.guestAddr + from);
-        spans.push(
-          known?.region === region ? known : new Span(region, from, Math.min(SPAN_SIZE, region.size - from)),
-        );
+        spans.push(known?.region === region ? known : new Span(region, from, Math.min(SPAN_SIZE, region.size - from)));
       }
     }
     this.spans = spans;
     this.size = size;
     this.limit = this.regions.reduce((limit, region) => Math.max(limit, region.guestAddr + region.size), 0);
+    let stretch = PAGE_SIZE;
+    while (stretch * BUCKETS < this.limit) stretch *= 2;
+    this.#perByte = 1 / stretch;
+    const buckets: Span[] = [];
+    let index = 0;
+    for (let from = 0; from < this.limit; from += stretch) {
+      while ((spans[index]?.end ?? Number.POSITIVE_INFINITY) <= from) index++;
+      buckets.push(spans[index] ?? NO_SPAN);
+    }
+    this.#buckets = buckets;
+  }
+
+  /** The span that `addr` lies in; NO_SPAN for every other number. O(1) where spans don't share a bucket. */
+  near(addr: number): Span {
+    // The conversion wraps around, which is harmless: the span is checked.
+    const bucket = (addr * this.#perByte) >>> 0;
+    if (bucket < this.#buckets.length) {
+      // SAFETY: bucket < length.
+      const span = this.#buckets[bucket] as Span;
+      if (addr >= span.start && addr < span.end) return span;
+    }
+    return this.find(addr) ?? NO_SPAN;
   }
 
   /** The span that `addr` lies in. Binary search: O(log spans). */

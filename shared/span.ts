@@ -2,37 +2,45 @@
 // Regions are cut into spans so that offsets within one are 31-bit integers (which the JIT likes), so that typed arrays never
 // meet Node 20's limit of 4 GiB, and so that one cached object answers an access: bounds, views and dirty marks.
 
+import type { Layout } from './layout.ts';
 import type { RegionDescriptor } from './memory-layout.ts';
+import { F64, I32, OTHER, type ScalarCode, U8, U16, U32, U64 } from './scalar-code.ts';
 import { GIB, PAGE_SHIFT, PAGE_SIZE } from './units.ts';
 
 /** Bytes of a span at most; regions are cut at multiples of it from their first byte. */
 export const SPAN_SIZE = GIB;
 
 export class Span {
+  // `declare`, so that the constructor's assignment is the first store to each field: V8 then knows what the field holds (small
+  // integer, Float64Array …) and leaves out checks. A field that is initialised to undefined first holds anything.
+
   /** Guest physical addresses: first byte, and the byte after the last. */
-  readonly start: number;
-  readonly end: number;
-  readonly readOnly: boolean;
-  readonly region: RegionDescriptor;
-  readonly view: DataView;
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
-  readonly i8: Int8Array;
-  readonly u16: Uint16Array;
-  readonly i16: Int16Array;
-  readonly u32: Uint32Array;
-  readonly i32: Int32Array;
-  readonly f32: Float32Array;
-  readonly u64: BigUint64Array;
-  readonly i64: BigInt64Array;
-  readonly f64: Float64Array;
+  declare readonly start: number;
+  declare readonly end: number;
+  /** Bytes: at most SPAN_SIZE. */
+  declare readonly size: number;
+  declare readonly readOnly: boolean;
+  declare readonly region: RegionDescriptor;
+  declare readonly view: DataView;
+  declare readonly bytes: Uint8Array<SharedArrayBuffer>;
+  declare readonly i8: Int8Array;
+  declare readonly u16: Uint16Array;
+  declare readonly i16: Int16Array;
+  declare readonly u32: Uint32Array;
+  declare readonly i32: Int32Array;
+  declare readonly f32: Float32Array;
+  declare readonly u64: BigUint64Array;
+  declare readonly i64: BigInt64Array;
+  declare readonly f64: Float64Array;
   /** One byte per page of this span. */
-  readonly marks: Uint8Array;
+  declare readonly marks: Uint8Array;
 
   constructor(region: RegionDescriptor, from: number, size: number) {
     const { buffer } = region;
     const offset = region.offset + from;
     this.start = region.guestAddr + from;
     this.end = this.start + size;
+    this.size = size;
     this.readOnly = region.readOnly;
     this.region = region;
     this.view = new DataView(buffer, offset, size);
@@ -47,6 +55,71 @@ export class Span {
     this.i64 = new BigInt64Array(buffer, offset, size / 8);
     this.f64 = new Float64Array(buffer, offset, size / 8);
     this.marks = new Uint8Array(region.marks, offset / PAGE_SIZE, size / PAGE_SIZE);
+  }
+
+  /**
+   * The value of `type` at `at`, which must lie within. The scalars by a switch, and not by a function of the layout: readObj has one
+   * call site for all layouts, where V8 inlines a single callee, but every case of a switch.
+   */
+  load<T, W>(at: number, type: Layout<T, W>): T {
+    switch ((at & (type.size - 1)) === 0 ? type.code : OTHER) {
+      case U8:
+        return this.bytes[at] as T;
+      case U16:
+        return this.u16[at >>> 1] as T;
+      case U32:
+        return this.u32[at >>> 2] as T;
+      case I32:
+        return this.i32[at >>> 2] as T;
+      case U64:
+        return this.u64[at >>> 3] as T;
+      case F64:
+        return this.f64[at >>> 3] as T;
+      default:
+        return type.load(this, at);
+    }
+  }
+
+  /** Stores `value` at `at` and marks its pages. The layout's own code is for what is not simply right: it converts or throws. */
+  store<T, W>(at: number, type: Layout<T, W>, value: W): void {
+    if ((at & (type.size - 1)) === 0 && this.#storeScalar(at, type.code, value)) {
+      this.marks[at >>> PAGE_SHIFT] = 1;
+      return;
+    }
+    type.store(this, at, value);
+    this.mark(at, type.size);
+  }
+
+  #storeScalar(at: number, code: ScalarCode, value: unknown): boolean {
+    if (typeof value === 'bigint') {
+      if (code !== U64 || BigInt.asUintN(64, value) !== value) return false;
+      this.u64[at >>> 3] = value;
+      return true;
+    }
+    if (typeof value !== 'number') return false;
+    switch (code) {
+      case U8:
+        if ((value & 0xff) !== value) return false;
+        this.bytes[at] = value;
+        return true;
+      case U16:
+        if ((value & 0xffff) !== value) return false;
+        this.u16[at >>> 1] = value;
+        return true;
+      case U32:
+        if (value >>> 0 !== value) return false;
+        this.u32[at >>> 2] = value;
+        return true;
+      case I32:
+        if ((value | 0) !== value) return false;
+        this.i32[at >>> 2] = value;
+        return true;
+      case F64:
+        this.f64[at >>> 3] = value;
+        return true;
+      default:
+        return false;
+    }
   }
 
   /**

@@ -3,7 +3,7 @@
 // are the seed's, camelCased, see docs.
 
 import { receiveMessageOnPort } from 'node:worker_threads';
-import { native, type NativeVm } from '../../../native/index.ts';
+import { type NativeVm, native } from '../../../native/index.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import { KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
 import { checkHandle, GuestMemory, type MemoryPlatform, type MemoryRegion } from '../../../shared/guest-memory.ts';
@@ -12,9 +12,17 @@ import type { MemoryAtomics } from '../../../shared/memory-atomics.ts';
 import type { MemoryHandle } from '../../../shared/memory-layout.ts';
 import { hex, toU64, type U64 } from '../../../shared/units.ts';
 import { trace } from '../trace.ts';
-import { DirtyHarvest, type DirtyPageInfo } from './dirty-tracker.ts';
+import type { DirtyHarvest, DirtyPageInfo } from './dirty-tracker.ts';
 import { MemoryOwner } from './memory-owner.ts';
-import { checkAligned, checkBoolean, checkPlace, checkSize, type MemoryOptions, planMapping, type RegionOptions } from './options.ts';
+import {
+  checkAligned,
+  checkBoolean,
+  checkPlace,
+  checkSize,
+  type MemoryOptions,
+  planMapping,
+  type RegionOptions,
+} from './options.ts';
 import type { Quiescer } from './slots.ts';
 import { freshHandle } from './table-publisher.ts';
 
@@ -98,7 +106,8 @@ export class KvmMemory extends GuestMemory {
     }
     const owner = on.create.sync(
       () => ({ size: what, options }),
-      () => new MemoryOwner(checkPlace(0, what).bytes, options, (regions, generation) => this.install(regions, generation)),
+      () =>
+        new MemoryOwner(checkPlace(0, what).bytes, options, (regions, generation) => this.install(regions, generation)),
     );
     super(owner.header, platform());
     this.#owner = owner;
@@ -111,7 +120,10 @@ export class KvmMemory extends GuestMemory {
    */
   static override attach(handle: MemoryHandle): KvmMemory {
     checkHandle(handle);
-    return on.attach.sync(() => ({ handle }), () => new KvmMemory(new Attachment(freshHandle(handle))));
+    return on.attach.sync(
+      () => ({ handle }),
+      () => new KvmMemory(new Attachment(freshHandle(handle))),
+    );
   }
 
   /** What to send to another thread, for `KvmMemory.attach`. Structured-clonable; take it anew for each use. */
@@ -121,7 +133,10 @@ export class KvmMemory extends GuestMemory {
 
   /** Host address of the base region, which is guest address 0. @throws `ERR_MEMORY_UNMAPPED` after it was removed */
   hostAddress(): bigint {
-    return on.hostAddress.sync(() => ({ memory: this }), () => this.#owned().hostAddress());
+    return on.hostAddress.sync(
+      () => ({ memory: this }),
+      () => this.#owned().hostAddress(),
+    );
   }
 
   // ── regions ──
@@ -139,7 +154,8 @@ export class KvmMemory extends GuestMemory {
         const plan = planMapping(options, bytes, ['readOnly', 'contents']);
         const { readOnly = false, contents } = options;
         checkBoolean(readOnly, 'readOnly');
-        if (contents !== undefined && !(contents instanceof Uint8Array)) throw invalidType('contents', 'a Uint8Array', contents);
+        if (contents !== undefined && !(contents instanceof Uint8Array))
+          throw invalidType('contents', 'a Uint8Array', contents);
         if (contents !== undefined && contents.byteLength > bytes) {
           const given = hex(contents.byteLength);
           throw new HypervisorError('ERR_MEMORY_RANGE', `contents of ${given} bytes for a region of ${hex(bytes)}`);
@@ -293,7 +309,10 @@ export class KvmMemory extends GuestMemory {
    * not. Idempotent. @throws `ERR_SYSCALL`; tracking is on as before then
    */
   disableDirtyTracking(): void {
-    on.disableDirtyTracking.sync(() => ({ memory: this }), () => this.#owned().disableDirtyTracking());
+    on.disableDirtyTracking.sync(
+      () => ({ memory: this }),
+      () => this.#owned().disableDirtyTracking(),
+    );
   }
 
   /**
@@ -315,7 +334,10 @@ export class KvmMemory extends GuestMemory {
 
   /** Opens a harvest: look at it, then `commit()` or `abort()`. @throws as `getDirtyPages` */
   harvest(): DirtyHarvest {
-    return on.harvest.sync(() => ({ memory: this }), () => this.#owned().harvest());
+    return on.harvest.sync(
+      () => ({ memory: this }),
+      () => this.#owned().harvest(),
+    );
   }
 
   /**
@@ -337,7 +359,10 @@ export class KvmMemory extends GuestMemory {
   #owned(): MemoryOwner {
     if (this.disposed) throw new HypervisorError('ERR_DISPOSED', 'the memory was disposed');
     if (this.#owner === undefined) {
-      throw new HypervisorError('ERR_STATE', 'this thread attached the memory; only the thread that made it can do this');
+      throw new HypervisorError(
+        'ERR_STATE',
+        'this thread attached the memory; only the thread that made it can do this',
+      );
     }
     return this.#owner;
   }
@@ -345,52 +370,99 @@ export class KvmMemory extends GuestMemory {
   // ── the accessors, traced ──
 
   override size(): number {
-    return on.size.active ? on.size.sync(() => ({ memory: this }), () => super.size()) : super.size();
+    return on.size.active
+      ? on.size.sync(
+          () => ({ memory: this }),
+          () => super.size(),
+        )
+      : super.size();
   }
 
   override addressLimit(): number {
-    return on.addressLimit.sync(() => ({ memory: this }), () => super.addressLimit());
+    return on.addressLimit.sync(
+      () => ({ memory: this }),
+      () => super.addressLimit(),
+    );
   }
 
   override regions(): MemoryRegion[] {
-    return on.regions.sync(() => ({ memory: this }), () => super.regions());
+    return on.regions.sync(
+      () => ({ memory: this }),
+      () => super.regions(),
+    );
   }
 
   override getHostAddress(addr: U64): bigint {
-    return on.getHostAddress.sync(() => ({ memory: this, addr }), () => super.getHostAddress(addr));
+    return on.getHostAddress.sync(
+      () => ({ memory: this, addr }),
+      () => super.getHostAddress(addr),
+    );
   }
 
   override readObj<T, W>(addr: U64, type: Layout<T, W>): T {
-    if (!on.readObj.active) return super.readObj(addr, type);
-    return on.readObj.sync(() => ({ memory: this, addr, type }), () => super.readObj(addr, type));
+    return on.readObj.active ? this.#readObjTraced(addr, type) : this.load(addr, type);
   }
 
   override writeObj<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
-    if (!on.writeObj.active) super.writeObj(addr, type, value);
-    else on.writeObj.sync(() => ({ memory: this, addr, type, value }), () => super.writeObj(addr, type, value));
+    if (on.writeObj.active) this.#writeObjTraced(addr, type, value);
+    else this.store(addr, type, value);
+  }
+
+  // Methods of their own: closures over the arguments would make the functions above allocate a context at each call.
+
+  #readObjTraced<T, W>(addr: U64, type: Layout<T, W>): T {
+    return on.readObj.sync(
+      () => ({ memory: this, addr, type }),
+      () => this.load(addr, type),
+    );
+  }
+
+  #writeObjTraced<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
+    on.writeObj.sync(
+      () => ({ memory: this, addr, type, value }),
+      () => this.store(addr, type, value),
+    );
   }
 
   override read(addr: U64, into: Uint8Array): void {
     if (!on.read.active) super.read(addr, into);
-    else on.read.sync(() => ({ memory: this, addr, length: into?.byteLength }), () => super.read(addr, into));
+    else
+      on.read.sync(
+        () => ({ memory: this, addr, length: into?.byteLength }),
+        () => super.read(addr, into),
+      );
   }
 
   override write(addr: U64, from: Uint8Array): void {
     if (!on.write.active) super.write(addr, from);
-    else on.write.sync(() => ({ memory: this, addr, length: from?.byteLength }), () => super.write(addr, from));
+    else
+      on.write.sync(
+        () => ({ memory: this, addr, length: from?.byteLength }),
+        () => super.write(addr, from),
+      );
   }
 
   override memset(addr: U64, value: number, length: U64): void {
     if (!on.memset.active) super.memset(addr, value, length);
-    else on.memset.sync(() => ({ memory: this, addr, value, length }), () => super.memset(addr, value, length));
+    else
+      on.memset.sync(
+        () => ({ memory: this, addr, value, length }),
+        () => super.memset(addr, value, length),
+      );
   }
 
   override view(addr: U64, length: U64): Uint8Array<SharedArrayBuffer> {
-    return on.view.sync(() => ({ memory: this, addr, length }), () => super.view(addr, length));
+    return on.view.sync(
+      () => ({ memory: this, addr, length }),
+      () => super.view(addr, length),
+    );
   }
 
   override dumpAll(into: Uint8Array): void {
-    on.dumpAll.sync(() => ({ memory: this, length: into?.byteLength }), () => super.dumpAll(into));
+    on.dumpAll.sync(
+      () => ({ memory: this, length: into?.byteLength }),
+      () => super.dumpAll(into),
+    );
   }
 
   override get atomics(): MemoryAtomics {
@@ -405,7 +477,10 @@ function traced(atomics: MemoryAtomics, memory: KvmMemory): MemoryAtomics {
       // SAFETY: the methods are all that is public of it; which one takes which arguments was checked by the compiler at the call.
       const method = target[operation] as (...args: unknown[]) => unknown;
       return (...args: unknown[]) =>
-        on.atomics.sync(() => ({ memory, operation, addr: args[0] }), () => method.apply(target, args));
+        on.atomics.sync(
+          () => ({ memory, operation, addr: args[0] }),
+          () => method.apply(target, args),
+        );
     },
   });
 }
@@ -423,12 +498,14 @@ function platform(): MemoryPlatform {
 
 function checkInteger(value: unknown, name: string, max: number): asserts value is number {
   if (typeof value !== 'number') throw invalidType(name, 'a number', value);
-  if (!Number.isInteger(value) || value < 0 || value > max) throw outOfRange(name, `an integer from 0 to ${max}`, value);
+  if (!Number.isInteger(value) || value < 0 || value > max)
+    throw outOfRange(name, `an integer from 0 to ${max}`, value);
 }
 
 function checkHostAddress(value: unknown, size: number): asserts value is bigint {
   if (typeof value !== 'bigint') throw invalidType('host address', 'a bigint', value);
-  if (value <= 0n || value + BigInt(size) > 1n << 64n) throw outOfRange('host address', 'an address below 2^64 - size', value);
+  if (value <= 0n || value + BigInt(size) > 1n << 64n)
+    throw outOfRange('host address', 'an address below 2^64 - size', value);
   checkAligned(value, 'host address');
 }
 
@@ -437,13 +514,22 @@ function checkSource(options: DirtyTrackingOptions, attached: boolean): void {
   refuseUnknownKeys(options, ['source'], 'enableDirtyTracking');
   const { source = 'auto' } = options;
   if (source === 'bitmap' && !attached) {
-    throw new HypervisorError('ERR_VM_NOT_ATTACHED', "dirty source 'bitmap' is KVM's log: attach a VM first, or use 'auto'");
+    throw new HypervisorError(
+      'ERR_VM_NOT_ATTACHED',
+      "dirty source 'bitmap' is KVM's log: attach a VM first, or use 'auto'",
+    );
   }
   if (source === 'host' && attached) {
-    throw new HypervisorError('ERR_DIRTY_SOURCE', "dirty source 'host' would miss what the attached VM's guest writes: use 'auto'");
+    throw new HypervisorError(
+      'ERR_DIRTY_SOURCE',
+      "dirty source 'host' would miss what the attached VM's guest writes: use 'auto'",
+    );
   }
   if (source !== 'auto' && source !== 'bitmap' && source !== 'host') {
-    throw new HypervisorError('ERR_DIRTY_SOURCE', `there is no dirty source '${String(source)}' (known: auto, bitmap, host)`);
+    throw new HypervisorError(
+      'ERR_DIRTY_SOURCE',
+      `there is no dirty source '${String(source)}' (known: auto, bitmap, host)`,
+    );
   }
 }
 
