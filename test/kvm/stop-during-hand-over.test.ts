@@ -27,7 +27,8 @@ test('while the I/O worker is busy with the access', async () => {
   await vm.stop();
 
   assert.is((await vm.finished).reason, 'stopped');
-  assert.ok(performance.now() - begin < 1000);
+  // Long before the thread would be ended for not answering.
+  assert.ok(performance.now() - begin < 400);
   Atomics.store(words, 1, 1);
   Atomics.notify(words, 1);
 });
