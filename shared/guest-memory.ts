@@ -151,9 +151,10 @@ export class GuestMemory {
     if (typeof addr === 'number' && this.#isCurrent()) {
       let span = this.#last;
       let at = addr - span.start;
-      // What is below the span, far above it, a fraction or NaN does not equal itself as a uint32.
-      if (at >>> 0 !== at || at > span.size - type.size) {
-        span = this.#seek(addr, type.size);
+      // What is below the span, far above it, a fraction or NaN does not equal itself as a uint32. A `type` that is no layout has
+      // no size: every comparison with it is false, and the slow path refuses it.
+      if (at >>> 0 !== at || !(at <= span.size - type?.size)) {
+        span = this.#seek(addr, type?.size);
         at = addr - span.start;
       }
       if (span !== NO_SPAN) return span.load(at >>> 0, type);
@@ -166,8 +167,8 @@ export class GuestMemory {
     if (typeof addr === 'number' && this.#isCurrent()) {
       let span = this.#last;
       let at = addr - span.start;
-      if (at >>> 0 !== at || at > span.size - type.size) {
-        span = this.#seek(addr, type.size);
+      if (at >>> 0 !== at || !(at <= span.size - type?.size)) {
+        span = this.#seek(addr, type?.size);
         at = addr - span.start;
       }
       // NO_SPAN is read-only.
@@ -394,7 +395,7 @@ export class GuestMemory {
   /** The span that holds [addr, addr + size), which becomes the last one; NO_SPAN where there is none, whatever `addr` is. */
   #seek(addr: number, size: number): Span {
     const span = this.#table.near(addr);
-    if (!Number.isSafeInteger(addr) || addr + size > span.end) return NO_SPAN;
+    if (!Number.isSafeInteger(addr) || !(addr + size <= span.end)) return NO_SPAN;
     this.#last = span;
     return span;
   }

@@ -137,7 +137,10 @@ export class MemoryModel {
   reported(): number[] {
     const taken = this.#taken;
     if (taken === undefined) return [];
-    return [...taken.shown].filter(([, cell]) => taken.cells.has(cell)).map(([page]) => page).sort((a, b) => a - b);
+    return [...taken.shown]
+      .filter(([, cell]) => taken.cells.has(cell))
+      .map(([page]) => page)
+      .sort((a, b) => a - b);
   }
 
   end(commit: boolean): void {

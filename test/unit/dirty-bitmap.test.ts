@@ -1,9 +1,9 @@
 // DirtyBitmap against a plain set of page numbers.
 
 import fc from 'fast-check';
-import { DirtyBitmap } from '../../shared/dirty-bitmap.ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { DirtyBitmap } from '../../shared/dirty-bitmap.ts';
 
 const test = suite('dirty bitmap');
 
@@ -12,13 +12,17 @@ const someOf = (pages: number) =>
   fc.oneof(
     fc.uniqueArray(fc.nat(pages - 1)),
     fc.constant(Array.from({ length: pages }, (_none, page) => page)),
-    fc.tuple(fc.nat(pages - 1), fc.nat(pages - 1)).map(([a, b]) => Array.from({ length: Math.abs(a - b) + 1 }, (_none, i) => Math.min(a, b) + i)),
+    fc
+      .tuple(fc.nat(pages - 1), fc.nat(pages - 1))
+      .map(([a, b]) => Array.from({ length: Math.abs(a - b) + 1 }, (_none, i) => Math.min(a, b) + i)),
   );
 const cases = sizes.chain(pages =>
   fc.record({
     pages: fc.constant(pages),
     set: someOf(pages),
-    part: fc.tuple(fc.nat(pages - 1), fc.nat(pages - 1)).map(([a, b]) => ({ first: Math.min(a, b), count: Math.abs(a - b) + 1 })),
+    part: fc
+      .tuple(fc.nat(pages - 1), fc.nat(pages - 1))
+      .map(([a, b]) => ({ first: Math.min(a, b), count: Math.abs(a - b) + 1 })),
   }),
 );
 
@@ -28,7 +32,8 @@ function bitmapOf(pages: number, set: readonly number[]): DirtyBitmap {
   return bitmap;
 }
 
-const pagesOf = (bitmap: DirtyBitmap) => Array.from({ length: bitmap.bytes.length * 8 }, (_none, page) => page).filter(page => bitmap.has(page));
+const pagesOf = (bitmap: DirtyBitmap) =>
+  Array.from({ length: bitmap.bytes.length * 8 }, (_none, page) => page).filter(page => bitmap.has(page));
 const sorted = (set: Iterable<number>) => [...set].sort((a, b) => a - b);
 
 test('runs, count, slice, removal: as a set would', () => {
@@ -46,9 +51,15 @@ test('runs, count, slice, removal: as a set would', () => {
       });
       assert.equal(found, inside);
       assert.is(bitmap.count(first, count), inside.length);
-      assert.equal(pagesOf(bitmap.slice(first, count)), inside.map(page => page - first));
+      assert.equal(
+        pagesOf(bitmap.slice(first, count)),
+        inside.map(page => page - first),
+      );
       bitmap.removeRange(first, count);
-      assert.equal(pagesOf(bitmap), sorted(set).filter(page => !inside.includes(page)));
+      assert.equal(
+        pagesOf(bitmap),
+        sorted(set).filter(page => !inside.includes(page)),
+      );
     }),
     { numRuns: 500 },
   );
@@ -72,7 +83,10 @@ test('or and orAt: union, shifted', () => {
 });
 
 test('as long as KVM writes it: whole 64-bit words', () => {
-  assert.equal([1, 64, 65].map(pages => new DirtyBitmap(pages).bytes.length), [8, 8, 16]);
+  assert.equal(
+    [1, 64, 65].map(pages => new DirtyBitmap(pages).bytes.length),
+    [8, 8, 16],
+  );
 });
 
 test.run();

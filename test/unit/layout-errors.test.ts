@@ -20,7 +20,11 @@ const bad: readonly [string, string, unknown][] = [
   ['value.header.count must be', 'ERR_OUT_OF_RANGE', { ...good(), header: { count: 0x1_0000 } }],
   ['value.items must be', 'ERR_INVALID_ARG_TYPE', { ...good(), items: undefined }],
   ['value.items.length must be 2, got 0x1', 'ERR_OUT_OF_RANGE', { ...good(), items: [{ 'odd name': [1, 2] }] }],
-  ['value.items[1]["odd name"][0] must be', 'ERR_OUT_OF_RANGE', { ...good(), items: [{ 'odd name': [1, 2] }, { 'odd name': [-1, 2] }] }],
+  [
+    'value.items[1]["odd name"][0] must be',
+    'ERR_OUT_OF_RANGE',
+    { ...good(), items: [{ 'odd name': [1, 2] }, { 'odd name': [-1, 2] }] },
+  ],
 ];
 
 for (const [message, code, value] of bad) {

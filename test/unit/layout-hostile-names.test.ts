@@ -33,7 +33,10 @@ test('each is written and read as an own property, and nothing runs', () => {
   memory.writeObj(0, layout, value);
   const back = memory.readObj(0, layout);
 
-  assert.equal([...memory.view(0, names.length)], names.map((_name, index) => index + 1));
+  assert.equal(
+    [...memory.view(0, names.length)],
+    names.map((_name, index) => index + 1),
+  );
   assert.equal(Object.entries(back), Object.entries(value));
   assert.is(Object.getPrototypeOf(back), Object.prototype);
   assert.is((globalThis as { hacked?: unknown }).hacked, undefined);

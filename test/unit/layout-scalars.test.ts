@@ -36,7 +36,11 @@ type Setters = Record<string, (at: number, value: unknown, littleEndian: boolean
 
 const named = layouts as unknown as Record<string, Layout<number | bigint>>;
 const all = Object.keys(BITS).flatMap(bits =>
-  (bits.endsWith('8') ? [bits] : [`${bits}le`, `${bits}be`]).map(name => ({ name, bits, layout: named[name] as Layout<number | bigint> })),
+  (bits.endsWith('8') ? [bits] : [`${bits}le`, `${bits}be`]).map(name => ({
+    name,
+    bits,
+    layout: named[name] as Layout<number | bigint>,
+  })),
 );
 
 test('each reads back what was written, in its byte order, at every alignment', () => {
@@ -47,7 +51,9 @@ test('each reads back what was written, in its byte order, at every alignment', 
       for (let addr = 64; addr < 80; addr++) {
         const plain = new DataView(new ArrayBuffer(8));
         const expected = new DataView(new ArrayBuffer(8));
-        const setter = (expected as unknown as Setters)[`set${bits.endsWith('64') && !bits.startsWith('f') ? 'Big' : ''}${kind}`];
+        const setter = (expected as unknown as Setters)[
+          `set${bits.endsWith('64') && !bits.startsWith('f') ? 'Big' : ''}${kind}`
+        ];
         setter?.call(expected, 0, value, !name.endsWith('be'));
 
         memory.writeObj(addr, layout, value);
@@ -77,10 +83,18 @@ test('what does not fit is refused and nothing is stored', async () => {
   memory.memset(0, 0xaa, 4096);
   for (const { name, bits, layout } of all) {
     for (const value of TOO_FAR[bits] ?? []) {
-      assert.is(await codeOf(() => memory.writeObj(8, layout, value as number)), 'ERR_OUT_OF_RANGE', `${name} ${value}`);
+      assert.is(
+        await codeOf(() => memory.writeObj(8, layout, value as number)),
+        'ERR_OUT_OF_RANGE',
+        `${name} ${value}`,
+      );
     }
     for (const value of ['1', null, undefined, {}, true]) {
-      assert.is(await codeOf(() => memory.writeObj(8, layout, value as never)), 'ERR_INVALID_ARG_TYPE', `${name} ${value}`);
+      assert.is(
+        await codeOf(() => memory.writeObj(8, layout, value as never)),
+        'ERR_INVALID_ARG_TYPE',
+        `${name} ${value}`,
+      );
     }
   }
   assert.ok(memory.view(0, 4096).every(byte => byte === 0xaa));

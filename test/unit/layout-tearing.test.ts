@@ -39,8 +39,14 @@ test('a reader sees all of a write or nothing of it', async () => {
   }
   await worker.terminate();
 
-  assert.equal([...wide].filter(each => each !== 0n && each !== 0xffff_ffff_ffff_ffffn), []);
-  assert.equal([...narrow].filter(each => each !== 0 && each !== 0xffff_ffff), []);
+  assert.equal(
+    [...wide].filter(each => each !== 0n && each !== 0xffff_ffff_ffff_ffffn),
+    [],
+  );
+  assert.equal(
+    [...narrow].filter(each => each !== 0 && each !== 0xffff_ffff),
+    [],
+  );
   assert.is(wide.size, 2);
 });
 

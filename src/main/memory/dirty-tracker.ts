@@ -169,7 +169,9 @@ export class DirtyHarvest {
    */
   bitmap(region: { readonly guestAddr: number; readonly size: number }): Uint8Array {
     this.#check();
-    const part = this.#parts.find(each => each.region.guestAddr <= region.guestAddr && endOf(region) <= endOf(each.region));
+    const part = this.#parts.find(
+      each => each.region.guestAddr <= region.guestAddr && endOf(region) <= endOf(each.region),
+    );
     if (part === undefined || region.size <= 0 || region.guestAddr % PAGE_SIZE !== 0 || region.size % PAGE_SIZE !== 0) {
       throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(region)} when the harvest began`);
     }
@@ -179,12 +181,18 @@ export class DirtyHarvest {
 
   /** The pages were dealt with: forget them. @throws `ERR_HARVEST_ENDED` */
   commit(): void {
-    onCommit.sync(() => ({ harvest: this }), () => this.#finish(true));
+    onCommit.sync(
+      () => ({ harvest: this }),
+      () => this.#finish(true),
+    );
   }
 
   /** Keep the pages: the next harvest reports them again. @throws `ERR_HARVEST_ENDED` */
   abort(): void {
-    onAbort.sync(() => ({ harvest: this }), () => this.#finish(false));
+    onAbort.sync(
+      () => ({ harvest: this }),
+      () => this.#finish(false),
+    );
   }
 
   /** Aborts, unless it has ended. */
@@ -193,7 +201,8 @@ export class DirtyHarvest {
   }
 
   #check(): void {
-    if (this.#end === undefined) throw new HypervisorError('ERR_HARVEST_ENDED', 'this harvest was committed or aborted');
+    if (this.#end === undefined)
+      throw new HypervisorError('ERR_HARVEST_ENDED', 'this harvest was committed or aborted');
   }
 
   #finish(committed: boolean): void {

@@ -169,7 +169,7 @@ export class KvmMemory extends GuestMemory {
    * Adds memory that somebody else mapped at `hostAddr`. **Unsafe**: it must stay mapped as long as this memory, any buffer
    * of it or a VM exists. Checked as far as the kernel allows: mapped and writable now (always writable, so that a raw view cannot
    * fault; `readOnly` restrains the guest and the accessors). A range within a mapping of this library shares its buffer.
-   * @throws `ERR_MEMORY_UNMAPPED` / `ERR_MEMORY_READ_ONLY` (host range), `ERR_MEMORY_OVERLAP`, and as addRegion
+   * @throws `ERR_MEMORY_UNMAPPED` (host range not mapped, or not writable), `ERR_MEMORY_OVERLAP`, and as addRegion
    */
   addExternalRegion(guestAddr: U64, hostAddr: bigint, size: U64, readOnly: boolean): void {
     on.addExternalRegion.sync(

@@ -102,7 +102,8 @@ export interface ExternalPlace {
 /**
  * A buffer over [hostAddr, hostAddr + size), memory that the caller owns and keeps mapped. If it is part of a mapping of this library,
  * that mapping's own buffer: Node 20 ends the process when Atomics.wait and notify use different buffers over one address.
- * @throws HypervisorError `ERR_MEMORY_OVERLAP` when it is partly in a mapping of the library; what native.wrapExternal refuses
+ * @throws HypervisorError `ERR_MEMORY_OVERLAP` when it is partly in a mapping of the library; `ERR_MEMORY_UNMAPPED`
+ *   when it is not all mapped for reading and writing
  */
 export function placeExternal(hostAddr: bigint, size: number): ExternalPlace {
   const end = hostAddr + BigInt(size);
@@ -118,8 +119,12 @@ export function placeExternal(hostAddr: bigint, size: number): ExternalPlace {
     }
   }
   // Always writable: read-only is the library's and KVM's business, and a raw store through a view must not fault.
-  const buffer = native().wrapExternal(hostAddr, size, true);
-  return { buffer, base: hostAddr, offset: 0 };
+  try {
+    return { buffer: native().wrapExternal(hostAddr, size, true), base: hostAddr, offset: 0 };
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') throw cause;
+    throw new HypervisorError('ERR_MEMORY_UNMAPPED', (cause as Error).message, { cause });
+  }
 }
 
 // The buffers over host memory that this thread made and that are still alive.

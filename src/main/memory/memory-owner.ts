@@ -2,10 +2,10 @@
 // methods are synchronous, so that thread is the lock. Arguments are validated by KvmMemory. Each change is: check → map → make
 // KVM follow (all or nothing) → replace the list → publish.
 
-import { native, type NativeVm } from '../../../native/index.ts';
+import { type NativeVm, native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import type { MemoryHandle, RegionDescriptor } from '../../../shared/memory-layout.ts';
-import { hex, HOLE_END, HOLE_START, PAGE_SHIFT } from '../../../shared/units.ts';
+import { HOLE_END, HOLE_START, hex, PAGE_SHIFT } from '../../../shared/units.ts';
 import { type DirtyHarvest, DirtyTracker, MarkSource } from './dirty-tracker.ts';
 import { createMapping, Mapping, placeExternal, remember } from './mapping.ts';
 import { type MapPlan, type MemoryOptions, planMapping } from './options.ts';
@@ -81,7 +81,13 @@ export class MemoryOwner {
   // ── regions ──
 
   /** Returns the new region's host address. */
-  addRegion(guestAddr: number, size: number, plan: MapPlan, readOnly: boolean, contents: Uint8Array | undefined): bigint {
+  addRegion(
+    guestAddr: number,
+    size: number,
+    plan: MapPlan,
+    readOnly: boolean,
+    contents: Uint8Array | undefined,
+  ): bigint {
     this.#refuseOverlap(guestAddr, size);
     const mapping = createMapping(plan, size, 'node-kvm:region');
     if (contents !== undefined && contents.byteLength > 0) {
@@ -161,7 +167,10 @@ export class MemoryOwner {
   detachVm(): void {
     if (!this.#slots.attached) return;
     this.#slots.detach(this.#regions);
-    this.#change(this.#regions, this.#regions.map(region => ({ ...region, slot: undefined })));
+    this.#change(
+      this.#regions,
+      this.#regions.map(region => ({ ...region, slot: undefined })),
+    );
   }
 
   refuseAttached(): void {

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { MapSpec } from '../../../native/index.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
-import { GIB, hex, HOLE_START, KIB, MIB, PAGE_SIZE, toU64, type U64 } from '../../../shared/units.ts';
+import { GIB, HOLE_START, hex, KIB, MIB, PAGE_SIZE, toU64, type U64 } from '../../../shared/units.ts';
 
 /** A file as memory. Private (copy-on-write) unless `shared`. The file must not be truncated while it is mapped. */
 export interface FileBacking {
@@ -49,6 +49,7 @@ export interface MapPlan {
 const WASM_PAGE = 64 * KIB;
 const HUGE_SIZES = { none: PAGE_SIZE, thp: PAGE_SIZE, '2M': 2 * MIB, '1G': GIB } as const;
 const MEMORY_KEYS = ['backing', 'hugePages', 'prefault'] as const;
+const PREFAULT_THREADS_MAX = 256;
 /** KVM_MEM_MAX_NR_PAGES: no slot may be larger. */
 const REGION_SIZE_MAX = (2 ** 31 - 1) * PAGE_SIZE;
 
@@ -61,7 +62,10 @@ export function checkPlace(guestAddr: U64, size: U64): { at: number; bytes: numb
     throw new HypervisorError('ERR_MEMORY_RANGE', `guestAddr ${hex(at)} + size ${hex(bytes)} is beyond 2^53 - 1`);
   }
   if (bytes > REGION_SIZE_MAX) {
-    throw new HypervisorError('ERR_MEMORY_RANGE', `size ${hex(bytes)} is more than a KVM slot holds (${hex(REGION_SIZE_MAX)})`);
+    throw new HypervisorError(
+      'ERR_MEMORY_RANGE',
+      `size ${hex(bytes)} is more than a KVM slot holds (${hex(REGION_SIZE_MAX)})`,
+    );
   }
   return { at, bytes };
 }
@@ -101,7 +105,10 @@ export function planMapping(options: MemoryOptions, size: number, extraKeys: rea
   if (kind === 'wasm') {
     checkAligned(size, "size (backing 'wasm')", WASM_PAGE);
     if (size > HOLE_START) {
-      throw new HypervisorError('ERR_MEMORY_RANGE', `backing 'wasm' holds at most ${hex(HOLE_START)} bytes, got ${hex(size)}`);
+      throw new HypervisorError(
+        'ERR_MEMORY_RANGE',
+        `backing 'wasm' holds at most ${hex(HOLE_START)} bytes, got ${hex(size)}`,
+      );
     }
   }
   return {
@@ -113,10 +120,10 @@ export function planMapping(options: MemoryOptions, size: number, extraKeys: rea
 }
 
 function threadsOf(prefault: unknown): number {
-  if (typeof prefault === 'boolean') return prefault ? availableParallelism() : 0;
+  if (typeof prefault === 'boolean') return prefault ? Math.min(availableParallelism(), PREFAULT_THREADS_MAX) : 0;
   if (typeof prefault !== 'number') throw invalidType('prefault', 'a boolean or a number of threads', prefault);
-  if (!Number.isInteger(prefault) || prefault < 1 || prefault > 1024) {
-    throw outOfRange('prefault', 'true, false or 1 to 1024 threads', prefault);
+  if (!Number.isInteger(prefault) || prefault < 1 || prefault > PREFAULT_THREADS_MAX) {
+    throw outOfRange('prefault', `true, false or 1 to ${PREFAULT_THREADS_MAX} threads`, prefault);
   }
   return prefault;
 }

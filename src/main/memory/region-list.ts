@@ -43,7 +43,8 @@ export function placeText(region: { readonly guestAddr: number; readonly size: n
 export function freeSlot(used: Set<number>, limit: number): number {
   let slot = 0;
   while (used.has(slot)) slot += 1;
-  if (slot >= limit) throw new HypervisorError('ERR_TOO_MANY_SLOTS', `this KVM has ${limit} memory slots, all are in use`);
+  if (slot >= limit)
+    throw new HypervisorError('ERR_TOO_MANY_SLOTS', `this KVM has ${limit} memory slots, all are in use`);
   used.add(slot);
   return slot;
 }
@@ -95,7 +96,11 @@ function joins(a: OwnedRegion, b: OwnedRegion): boolean {
 }
 
 /** Pieces of one region all carry its id: the first keeps it, the others get free ones. */
-function assignSlots(regions: readonly OwnedRegion[], unchanged: ReadonlySet<OwnedRegion>, limit: number): OwnedRegion[] {
+function assignSlots(
+  regions: readonly OwnedRegion[],
+  unchanged: ReadonlySet<OwnedRegion>,
+  limit: number,
+): OwnedRegion[] {
   const used = new Set<number>();
   for (const region of regions) if (unchanged.has(region) && region.slot !== undefined) used.add(region.slot);
   const keeps = new Set<OwnedRegion>();

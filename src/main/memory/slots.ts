@@ -183,7 +183,14 @@ export class Slots implements DirtySource {
   #create(vm: NativeVm, region: SlottedRegion): void {
     const readOnly = region.readOnly || region.slotReadOnly ? KVM_MEM.READONLY : 0;
     const log = this.#logging ? KVM_MEM.LOG_DIRTY_PAGES : 0;
-    vm.setMemoryRegion(region.slot, readOnly | log, region.guestAddr, region.size, hostAddrOf(region), region.mapping.buffer);
+    vm.setMemoryRegion(
+      region.slot,
+      readOnly | log,
+      region.guestAddr,
+      region.size,
+      hostAddrOf(region),
+      region.mapping.buffer,
+    );
   }
 }
 
