@@ -24,7 +24,8 @@ napi_property_descriptor Function(const char* name) {
   return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
 }
 
-/** setErrorClass(HypervisorError): the hook by which native/index.ts makes this thread's errors instances of its class. */
+/** setErrorClass(HypervisorError): the hook by which native/index.ts makes this thread's errors instances of its class.
+ */
 Napi::Value SetErrorClass(const Napi::CallbackInfo& info) {
   if (!info[0].IsFunction()) return ThrowType(info.Env(), "the error class must be a function");
   AddonData::Of(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
@@ -46,8 +47,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vcpu_prototype = VcpuHandle::Prototype(env);
 
   const napi_property_descriptor functions[] = {
-      {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())), napi_enumerable,
-       nullptr},
+      {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())),
+       napi_enumerable, nullptr},
       Function<SetErrorClass>("setErrorClass"),
       Function<MapMemory>("mapMemory"),
       Function<WrapExternal>("wrapExternal"),

@@ -1,5 +1,5 @@
-// What the addon keeps per environment (the main thread or a worker). Created when the addon is loaded on a thread, destroyed with
-// that thread's environment; never shared, so nothing in it needs a lock.
+// What the addon keeps per environment (the main thread or a worker). Created when the addon is loaded on a thread,
+// destroyed with that thread's environment; never shared, so nothing in it needs a lock.
 
 #ifndef NODE_KVM_BINDING_ADDON_DATA_H_
 #define NODE_KVM_BINDING_ADDON_DATA_H_

@@ -41,7 +41,8 @@ uint64_t Args::Integer(size_t index, const char* name, uint64_t max, uint64_t mi
   if (!(value >= static_cast<double>(min) && value <= static_cast<double>(max)) || value != std::trunc(value)) {
     char shown[32];
     snprintf(shown, sizeof(shown), "%.17g", value);
-    FailRange(std::string(name) + " must be an integer from " + std::to_string(min) + " to " + Hex(max) + ", got " + shown);
+    FailRange(std::string(name) + " must be an integer from " + std::to_string(min) + " to " + Hex(max) + ", got " +
+              shown);
     return 0;
   }
   return static_cast<uint64_t>(value);
@@ -95,13 +96,15 @@ std::vector<uint64_t> Args::Integers(size_t index, const char* name, size_t max_
     return values;
   }
   if (length > max_length) {
-    FailRange(std::string(name) + " must have at most " + std::to_string(max_length) + " elements, got " + std::to_string(length));
+    FailRange(std::string(name) + " must have at most " + std::to_string(max_length) + " elements, got " +
+              std::to_string(length));
     return values;
   }
   for (uint32_t i = 0; i < length; ++i) {
     napi_value element = nullptr;
     double value = 0;
-    if (napi_get_element(env_, At(index), i, &element) != napi_ok || napi_get_value_double(env_, element, &value) != napi_ok) {
+    if (napi_get_element(env_, At(index), i, &element) != napi_ok ||
+        napi_get_value_double(env_, element, &value) != napi_ok) {
       FailType(name, "an array of numbers");
       return {};
     }
@@ -143,11 +146,13 @@ std::span<uint8_t> Args::View(size_t index, const char* name) {
 
 std::span<uint8_t> Args::Shared(size_t index, const char* name) {
   if (failed_) return {};
-  // Node-API of Node 20 does not know SharedArrayBuffer. The DataView constructor takes nothing but the two kinds of buffer (by
-  // internal slot, so proxies and look-alikes are refused, and it runs no code of the caller's), and the other kind is excluded.
+  // Node-API of Node 20 does not know SharedArrayBuffer. The DataView constructor takes nothing but the two kinds of
+  // buffer (by internal slot, so proxies and look-alikes are refused, and it runs no code of the caller's), and the
+  // other kind is excluded.
   bool is_plain = false;
   napi_value view = nullptr;
-  if (TypeOf(env_, At(index)) == napi_object && napi_is_arraybuffer(env_, At(index), &is_plain) == napi_ok && !is_plain) {
+  if (TypeOf(env_, At(index)) == napi_object && napi_is_arraybuffer(env_, At(index), &is_plain) == napi_ok &&
+      !is_plain) {
     const napi_value argument = At(index);
     size_t length = 0, offset = 0;
     void* data = nullptr;

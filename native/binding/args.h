@@ -1,5 +1,6 @@
-// Reads and checks the arguments of a native method. The first bad one throws (TypeError or RangeError with a code) and makes all
-// later reads return empty values at once, so a method reads everything and then asks failed() once, before it does anything.
+// Reads and checks the arguments of a native method. The first bad one throws (TypeError or RangeError with a code) and
+// makes all later reads return empty values at once, so a method reads everything and then asks failed() once, before
+// it does anything.
 
 #ifndef NODE_KVM_BINDING_ARGS_H_
 #define NODE_KVM_BINDING_ARGS_H_
@@ -22,7 +23,9 @@ class Args {
 
   /** A number: an integer from `min` to `max`. */
   uint64_t Integer(size_t index, const char* name, uint64_t max = kMaxSafeInteger, uint64_t min = 0);
-  uint32_t U32(size_t index, const char* name, uint32_t max = UINT32_MAX) { return static_cast<uint32_t>(Integer(index, name, max)); }
+  uint32_t U32(size_t index, const char* name, uint32_t max = UINT32_MAX) {
+    return static_cast<uint32_t>(Integer(index, name, max));
+  }
   /** A bigint from 0 to 2^64 - 1. */
   uint64_t BigInt(size_t index, const char* name);
   bool Boolean(size_t index, const char* name);
@@ -30,10 +33,12 @@ class Args {
   /** An array of at most `max_length` integers from 0 to `max`. */
   std::vector<uint64_t> Integers(size_t index, const char* name, size_t max_length, uint64_t max);
 
-  // SAFETY, for all the spans: they point into JavaScript's memory and are good until this native call returns, because no
-  // JavaScript runs meanwhile that could detach it (reading an argument runs none; see Shared()). Other threads may write
-  // to shared memory at any time: what is read from a span is read once.
-  std::span<uint8_t> Bytes(size_t index, const char* name) { return Typed<uint8_t>(index, name, napi_uint8_array, "a Uint8Array"); }
+  // SAFETY, for all the spans: they point into JavaScript's memory and are good until this native call returns, because
+  // no JavaScript runs meanwhile that could detach it (reading an argument runs none; see Shared()). Other threads may
+  // write to shared memory at any time: what is read from a span is read once.
+  std::span<uint8_t> Bytes(size_t index, const char* name) {
+    return Typed<uint8_t>(index, name, napi_uint8_array, "a Uint8Array");
+  }
   std::span<uint32_t> U32Array(size_t index, const char* name) {
     return Typed<uint32_t>(index, name, napi_uint32_array, "a Uint32Array");
   }
@@ -74,7 +79,9 @@ class Args {
 };
 
 /** Whether [offset, offset + length) lies in `size` bytes, without overflow. */
-inline bool InBounds(uint64_t offset, uint64_t length, uint64_t size) { return offset <= size && length <= size - offset; }
+inline bool InBounds(uint64_t offset, uint64_t length, uint64_t size) {
+  return offset <= size && length <= size - offset;
+}
 
 }  // namespace binding
 

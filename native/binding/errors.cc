@@ -11,8 +11,8 @@
 namespace binding {
 namespace {
 
-// Raw Node-API with unchecked statuses throughout: each call fails while the thread terminates, and there is then nobody
-// left to tell. A value that could not be made stays null, and napi_throw refuses it.
+// Raw Node-API with unchecked statuses throughout: each call fails while the thread terminates, and there is then
+// nobody left to tell. A value that could not be made stays null, and napi_throw refuses it.
 
 napi_value Text(napi_env env, const char* text) {
   napi_value value = nullptr;
@@ -69,8 +69,8 @@ Napi::Value ThrowCoded(Napi::Env env, const char* code, const std::string& messa
 Napi::Value ThrowSyscall(Napi::Env env, const sys::SysError& error, const std::string& detail) {
   const char* name = strerrorname_np(error.errnum);
   const char* text = strerrordesc_np(error.errnum);
-  std::string message = std::string(error.syscall) + ": " + (name != nullptr ? name : "errno") + " (" + std::to_string(error.errnum) +
-                        "), " + (text != nullptr ? text : "unknown error");
+  std::string message = std::string(error.syscall) + ": " + (name != nullptr ? name : "errno") + " (" +
+                        std::to_string(error.errnum) + "), " + (text != nullptr ? text : "unknown error");
   if (!detail.empty()) message += ": " + detail;
   ThrowHypervisorError(env, "ERR_SYSCALL", message, &error);
   return {};
@@ -78,8 +78,9 @@ Napi::Value ThrowSyscall(Napi::Env env, const sys::SysError& error, const std::s
 
 Napi::Value ThrowNotAVm(Napi::Env env, const sys::SysError& error, uint64_t fd) {
   if (error.errnum != ENOTTY && error.errnum != EBADF) return ThrowSyscall(env, error);
-  return ThrowCoded(env, "ERR_NOT_A_VM",
-                    "descriptor " + std::to_string(fd) + (error.errnum == EBADF ? " is not open" : " is not a KVM VM's"));
+  return ThrowCoded(
+      env, "ERR_NOT_A_VM",
+      "descriptor " + std::to_string(fd) + (error.errnum == EBADF ? " is not open" : " is not a KVM VM's"));
 }
 
 Napi::Value ThrowDisposed(Napi::Env env, const char* what) {

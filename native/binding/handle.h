@@ -1,5 +1,6 @@
-// Native objects behind JavaScript handles, without classes: a handle is an object whose prototype carries the methods, wrapped and
-// type-tagged. A method called on anything else (a forged `this`, a handle of another kind) throws a TypeError.
+// Native objects behind JavaScript handles, without classes: a handle is an object whose prototype carries the methods,
+// wrapped and type-tagged. A method called on anything else (a forged `this`, a handle of another kind) throws a
+// TypeError.
 
 #ifndef NODE_KVM_BINDING_HANDLE_H_
 #define NODE_KVM_BINDING_HANDLE_H_
@@ -56,7 +57,8 @@ inline Napi::ObjectReference NewPrototype(Napi::Env env, std::initializer_list<n
   return Napi::Persistent(prototype);
 }
 
-/** A new handle that owns `native`; the collector or the end of the environment deletes it. Empty with an exception pending when it fails. */
+/** A new handle that owns `native`; the collector or the end of the environment deletes it. Empty with an exception
+ * pending when it fails. */
 template <typename T>
 Napi::Value NewHandle(Napi::Env env, const Napi::ObjectReference& prototype, std::unique_ptr<T> native) {
   const napi_value argument = prototype.Value();

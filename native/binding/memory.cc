@@ -52,7 +52,8 @@ class SpecReader {
     napi_value value = Get(key, napi_number, "a number");
     double number = 0;
     if (value == nullptr || napi_get_value_double(env_, value, &number) != napi_ok) return 0;
-    if (!(number >= 0 && number <= static_cast<double>(kMaxSafeInteger)) || number != static_cast<double>(static_cast<uint64_t>(number))) {
+    if (!(number >= 0 && number <= static_cast<double>(kMaxSafeInteger)) ||
+        number != static_cast<double>(static_cast<uint64_t>(number))) {
       Fail(ThrowRange, std::string(key) + " must be an integer from 0 to 2^53 - 1");
       return 0;
     }
@@ -110,9 +111,9 @@ std::string OutOfBounds(const char* what, uint64_t offset, uint64_t length, uint
   return std::string(what) + ": " + Hex(length) + " bytes at " + Hex(offset) + " do not lie in " + Hex(size) + " bytes";
 }
 
-// Tells V8 what hangs on a buffer. It does not count shared memory by itself: without this, gigabytes that were disposed of wait
-// for a collection that a few small objects give it no reason to make. Capped: how much of a large memory is committed is not
-// known, and V8 answers some gigabytes at once with a full collection there and then.
+// Tells V8 what hangs on a buffer. It does not count shared memory by itself: without this, gigabytes that were
+// disposed of wait for a collection that a few small objects give it no reason to make. Capped: how much of a large
+// memory is committed is not known, and V8 answers some gigabytes at once with a full collection there and then.
 void CountAsExternal(Napi::Env env, napi_value buffer, size_t size) {
   constexpr size_t kMostCounted = size_t{512} << 20;
   int64_t total = 0;
@@ -146,7 +147,8 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
     return ThrowRange(env, "size must be a positive multiple of " + Hex(unit) + ", got " + Hex(spec.size));
   }
   if (spec.file_offset % sys::PageSize() != 0) {
-    return ThrowRange(env, "fileOffset must be a multiple of " + Hex(sys::PageSize()) + ", got " + Hex(spec.file_offset));
+    return ThrowRange(env,
+                      "fileOffset must be a multiple of " + Hex(sys::PageSize()) + ", got " + Hex(spec.file_offset));
   }
 
   auto mapped = sys::Mapping::Create(spec);
@@ -194,7 +196,8 @@ Napi::Value Prefault(const Napi::CallbackInfo& info) {
   const uint64_t length = args.Integer(2, "length");
   const uint32_t threads = static_cast<uint32_t>(args.Integer(3, "threads", 256, 1));
   if (args.failed()) return {};
-  if (!InBounds(offset, length, memory.size())) return ThrowRange(info.Env(), OutOfBounds("prefault", offset, length, memory.size()));
+  if (!InBounds(offset, length, memory.size()))
+    return ThrowRange(info.Env(), OutOfBounds("prefault", offset, length, memory.size()));
   // Whole pages: EINVAL from the kernel otherwise.
   return UndefinedOrThrow(info.Env(), sys::Prefault(memory.data() + offset, length, threads));
 }
@@ -206,7 +209,8 @@ Napi::Value Fill(const Napi::CallbackInfo& info) {
   const uint64_t length = args.Integer(2, "length");
   const uint32_t value = args.U32(3, "value", 255);
   if (args.failed()) return {};
-  if (!InBounds(offset, length, view.size())) return ThrowRange(info.Env(), OutOfBounds("fill", offset, length, view.size()));
+  if (!InBounds(offset, length, view.size()))
+    return ThrowRange(info.Env(), OutOfBounds("fill", offset, length, view.size()));
   // SAFETY: in bounds. Other threads and the guest may access the bytes meanwhile: they see old or new ones.
   if (length > 0) memset(view.data() + offset, static_cast<int>(value), length);
   return info.Env().Undefined();
@@ -220,7 +224,8 @@ Napi::Value Copy(const Napi::CallbackInfo& info) {
   const uint64_t from_offset = args.Integer(3, "fromOffset");
   const uint64_t length = args.Integer(4, "length");
   if (args.failed()) return {};
-  if (!InBounds(to_offset, length, to.size())) return ThrowRange(info.Env(), OutOfBounds("copy to", to_offset, length, to.size()));
+  if (!InBounds(to_offset, length, to.size()))
+    return ThrowRange(info.Env(), OutOfBounds("copy to", to_offset, length, to.size()));
   if (!InBounds(from_offset, length, from.size())) {
     return ThrowRange(info.Env(), OutOfBounds("copy from", from_offset, length, from.size()));
   }
@@ -236,7 +241,8 @@ Napi::Value TakeMarks(const Napi::CallbackInfo& info) {
   const uint64_t pages = args.Integer(2, "pages");
   const std::span<uint8_t> into = args.Bytes(3, "into");
   if (args.failed()) return {};
-  if (!InBounds(first, pages, marks.size())) return ThrowRange(info.Env(), OutOfBounds("marks", first, pages, marks.size()));
+  if (!InBounds(first, pages, marks.size()))
+    return ThrowRange(info.Env(), OutOfBounds("marks", first, pages, marks.size()));
   const uint64_t needed = pages / 8 + (pages % 8 != 0 ? 1 : 0);
   if (into.size() < needed) {
     return ThrowCoded(info.Env(), "ERR_BUFFER_TOO_SMALL",

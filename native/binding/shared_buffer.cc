@@ -15,7 +15,8 @@
 
 // Two ways, both looked up at run time so that one binary serves every Node:
 //   1. node_api_create_external_sharedarraybuffer: Node 22.23, 24.16, 26.1 and later.
-//   2. Before that, V8's own C++ functions under their mangled names. They are stable over the V8s of Node 20 to 24, and a
+//   2. Before that, V8's own C++ functions under their mangled names. They are stable over the V8s of Node 20 to 24,
+//   and a
 //      missing one is an error here rather than a failure to load.
 
 namespace binding {
@@ -24,12 +25,14 @@ namespace {
 using Deleter = void (*)(void* data, void* hint);
 using NodeApiCreate = napi_status (*)(napi_env, void*, size_t, Deleter, void*, napi_value*);
 
-/** V8 keeps the store by a shared_ptr whose deleter is ours: it must not name ~BackingStore(), or the addon would need that symbol to load. */
+/** V8 keeps the store by a shared_ptr whose deleter is ours: it must not name ~BackingStore(), or the addon would need
+ * that symbol to load. */
 using DestroyStore = void (*)(v8::BackingStore*);
 struct LeaveAlone {
   void operator()(v8::BackingStore*) const {}
 };
-/** Same size, same calling convention (passed and returned through memory, not trivially destructible) as with the default deleter. */
+/** Same size, same calling convention (passed and returned through memory, not trivially destructible) as with the
+ * default deleter. */
 using StorePointer = std::unique_ptr<v8::BackingStore, LeaveAlone>;
 
 struct V8Functions {
@@ -58,7 +61,8 @@ V8Functions FindV8() {
   return v8_functions;
 }
 
-/** What V8 hands back to the deleter: a pair instead of one pointer, because V8's deleter has another signature than Node-API's. */
+/** What V8 hands back to the deleter: a pair instead of one pointer, because V8's deleter has another signature than
+ * Node-API's. */
 struct Release {
   Deleter deleter;
   void* hint;
@@ -79,7 +83,8 @@ napi_status CreateThroughV8(void* data, size_t size, Deleter deleter, void* hint
   };
   const std::shared_ptr<v8::BackingStore> shared(store.release(), delete_store);
   const v8::Local<v8::SharedArrayBuffer> buffer = functions.new_buffer(functions.current_isolate(), shared);
-  // SAFETY: a napi_value is a Local's slot; Node-API's own conversion is this copy. The handle scope is the native call's.
+  // SAFETY: a napi_value is a Local's slot; Node-API's own conversion is this copy. The handle scope is the native
+  // call's.
   static_assert(sizeof(buffer) == sizeof(*result));
   memcpy(static_cast<void*>(result), static_cast<const void*>(&buffer), sizeof(*result));
   return napi_ok;
@@ -87,14 +92,16 @@ napi_status CreateThroughV8(void* data, size_t size, Deleter deleter, void* hint
 
 /** `deleter` runs exactly once if, and only if, this succeeds. */
 napi_status Create(napi_env env, void* data, size_t size, Deleter deleter, void* hint, napi_value* result) {
-  static const auto node_api = reinterpret_cast<NodeApiCreate>(dlsym(RTLD_DEFAULT, "node_api_create_external_sharedarraybuffer"));
+  static const auto node_api =
+      reinterpret_cast<NodeApiCreate>(dlsym(RTLD_DEFAULT, "node_api_create_external_sharedarraybuffer"));
   if (node_api != nullptr) return node_api(env, data, size, deleter, hint, result);
   return CreateThroughV8(data, size, deleter, hint, result);
 }
 
 Napi::Value ThrowUnsupported(Napi::Env env) {
-  return ThrowCoded(env, "ERR_UNSUPPORTED_RUNTIME",
-                    "this Node offers no SharedArrayBuffer over external memory: use an official build of Node 20.19 or later");
+  return ThrowCoded(
+      env, "ERR_UNSUPPORTED_RUNTIME",
+      "this Node offers no SharedArrayBuffer over external memory: use an official build of Node 20.19 or later");
 }
 
 }  // namespace
@@ -113,7 +120,9 @@ Napi::Value NewSharedBuffer(Napi::Env env, std::shared_ptr<sys::Mapping> mapping
 
 Napi::Value NewBorrowedBuffer(Napi::Env env, void* data, size_t size) {
   napi_value buffer = nullptr;
-  if (Create(env, data, size, [](void*, void*) {}, nullptr, &buffer) != napi_ok) return ThrowUnsupported(env);
+  if (Create(
+          env, data, size, [](void*, void*) {}, nullptr, &buffer) != napi_ok)
+    return ThrowUnsupported(env);
   return {env, buffer};
 }
 

@@ -13,8 +13,9 @@
 namespace binding {
 
 /**
- * A SharedArrayBuffer over the whole mapping. The buffer and its clones on other threads keep the mapping alive together; the
- * last of them drops it, on its own thread and without an environment. Throws ERR_UNSUPPORTED_RUNTIME where Node offers no way.
+ * A SharedArrayBuffer over the whole mapping. The buffer and its clones on other threads keep the mapping alive
+ * together; the last of them drops it, on its own thread and without an environment. Throws ERR_UNSUPPORTED_RUNTIME
+ * where Node offers no way.
  */
 Napi::Value NewSharedBuffer(Napi::Env env, std::shared_ptr<sys::Mapping> mapping);
 

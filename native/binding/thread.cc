@@ -62,7 +62,9 @@ Napi::Value GetAffinity(const Napi::CallbackInfo& info) {
   return {info.Env(), array};
 }
 
-Napi::Value MonotonicNs(const Napi::CallbackInfo& info) { return Number(info.Env(), static_cast<double>(sys::MonotonicNs())); }
+Napi::Value MonotonicNs(const Napi::CallbackInfo& info) {
+  return Number(info.Env(), static_cast<double>(sys::MonotonicNs()));
+}
 
 Napi::Value InjectFault(const Napi::CallbackInfo& info) {
   Args args(info);

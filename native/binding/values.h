@@ -1,4 +1,5 @@
-// Results of the native layers as JavaScript values. An empty value means that an exception is pending (or the thread terminates).
+// Results of the native layers as JavaScript values. An empty value means that an exception is pending (or the thread
+// terminates).
 
 #ifndef NODE_KVM_BINDING_VALUES_H_
 #define NODE_KVM_BINDING_VALUES_H_

@@ -14,8 +14,8 @@ namespace binding {
 namespace {
 
 /**
- * run(): raw Node-API and the core's pointer from the function itself, because this is the hot path: no receiver to check, no
- * arguments to convert, and a small integer to return.
+ * run(): raw Node-API and the core's pointer from the function itself, because this is the hot path: no receiver to
+ * check, no arguments to convert, and a small integer to return.
  */
 napi_value Run(napi_env env, napi_callback_info info) {
   void* data = nullptr;
@@ -29,9 +29,9 @@ napi_value Run(napi_env env, napi_callback_info info) {
 }
 
 /**
- * The run function: native code within one JavaScript frame. V8 acts on worker.terminate() and process.exit() where a JavaScript
- * function is entered, but not at every turn of an unoptimised loop, and not where native code is entered: a loop around the bare
- * native function would go on for thousands of heartbeats.
+ * The run function: native code within one JavaScript frame. V8 acts on worker.terminate() and process.exit() where a
+ * JavaScript function is entered, but not at every turn of an unoptimised loop, and not where native code is entered: a
+ * loop around the bare native function would go on for thousands of heartbeats.
  */
 napi_value NewRunFunction(napi_env env, const std::shared_ptr<VcpuCore>& core) {
   napi_value native = nullptr;
@@ -44,7 +44,8 @@ napi_value NewRunFunction(napi_env env, const std::shared_ptr<VcpuCore>& core) {
   napi_value receiver = nullptr;
   napi_value wrapped = nullptr;
   napi_get_undefined(env, &receiver);
-  if (napi_call_function(env, receiver, AddonData::Of(env).wrap_run.Value(), 1, &native, &wrapped) != napi_ok) return nullptr;
+  if (napi_call_function(env, receiver, AddonData::Of(env).wrap_run.Value(), 1, &native, &wrapped) != napi_ok)
+    return nullptr;
   return wrapped;
 }
 
@@ -53,9 +54,11 @@ struct NamedState {
   kvm::VcpuState state;
 };
 constexpr NamedState kStates[] = {
-    {"regs", kvm::VcpuState::kRegs},           {"sregs", kvm::VcpuState::kSregs},   {"fpu", kvm::VcpuState::kFpu},
-    {"xsave", kvm::VcpuState::kXsave},         {"xcrs", kvm::VcpuState::kXcrs},     {"debugregs", kvm::VcpuState::kDebugregs},
-    {"events", kvm::VcpuState::kEvents},       {"mpState", kvm::VcpuState::kMpState}, {"lapic", kvm::VcpuState::kLapic},
+    {"regs", kvm::VcpuState::kRegs},     {"sregs", kvm::VcpuState::kSregs},
+    {"fpu", kvm::VcpuState::kFpu},       {"xsave", kvm::VcpuState::kXsave},
+    {"xcrs", kvm::VcpuState::kXcrs},     {"debugregs", kvm::VcpuState::kDebugregs},
+    {"events", kvm::VcpuState::kEvents}, {"mpState", kvm::VcpuState::kMpState},
+    {"lapic", kvm::VcpuState::kLapic},
 };
 
 /** The state that an argument names, with the bytes of the next one, whose length must be exactly the state's. */
@@ -65,7 +68,9 @@ kvm::VcpuState StateArgument(Args& args, std::span<uint8_t>& bytes) {
   for (const NamedState& entry : kStates) {
     if (name != entry.name) continue;
     const size_t size = kvm::StateSize(entry.state);
-    if (bytes.size() != size) args.FailRange("the buffer for " + name + " must have " + std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
+    if (bytes.size() != size)
+      args.FailRange("the buffer for " + name + " must have " + std::to_string(size) + " bytes, got " +
+                     std::to_string(bytes.size()));
     return entry.state;
   }
   args.FailRange("unknown vCPU state '" + name + "'");
@@ -102,16 +107,21 @@ Napi::Value VcpuHandle::Create(const Napi::CallbackInfo& info) {
   const uint32_t index = args.U32(1, "index");
   const std::span<uint8_t> stats = args.SharedBytes(2, "stats");
   if (args.failed()) return {};
-  if (stats.size() < sizeof(kvm::VcpuStats) || reinterpret_cast<uintptr_t>(stats.data()) % alignof(kvm::VcpuStats) != 0) {
-    return ThrowRange(env, "stats must have " + std::to_string(sizeof(kvm::VcpuStats)) + " bytes at least, 8-byte aligned");
+  if (stats.size() < sizeof(kvm::VcpuStats) ||
+      reinterpret_cast<uintptr_t>(stats.data()) % alignof(kvm::VcpuStats) != 0) {
+    return ThrowRange(env,
+                      "stats must have " + std::to_string(sizeof(kvm::VcpuStats)) + " bytes at least, 8-byte aligned");
   }
-  // SAFETY: size and alignment checked; plain words; the core keeps the buffer alive, and shared memory is never detached.
+  // SAFETY: size and alignment checked; plain words; the core keeps the buffer alive, and shared memory is never
+  // detached.
   auto created = kvm::Vcpu::Create(static_cast<int>(vm_fd), index, reinterpret_cast<kvm::VcpuStats*>(stats.data()));
   if (!created.ok()) {
-    if (created.error().errnum == ENOTTY || created.error().errnum == EBADF) return ThrowNotAVm(env, created.error(), vm_fd);
+    if (created.error().errnum == ENOTTY || created.error().errnum == EBADF)
+      return ThrowNotAVm(env, created.error(), vm_fd);
     return ThrowSyscall(env, created.error(), "vCPU " + std::to_string(index));
   }
-  auto core = std::make_shared<VcpuCore>(VcpuCore{std::move(created.value()), Napi::Persistent(args.At(2).As<Napi::Object>())});
+  auto core =
+      std::make_shared<VcpuCore>(VcpuCore{std::move(created.value()), Napi::Persistent(args.At(2).As<Napi::Object>())});
 
   const Napi::Value buffer = NewSharedBuffer(env, core->vcpu.run_mapping());
   if (buffer.IsEmpty()) return {};
@@ -187,7 +197,8 @@ Napi::Value VcpuHandle::SetCpuid(const Napi::CallbackInfo& info) {
   const std::span<uint8_t> entries = args.Bytes(0, "entries");
   if (args.failed()) return {};
   if (entries.size() % kvm::Vcpu::kCpuidEntrySize != 0) {
-    return ThrowRange(info.Env(), "entries must be whole entries of " + std::to_string(kvm::Vcpu::kCpuidEntrySize) + " bytes");
+    return ThrowRange(info.Env(),
+                      "entries must be whole entries of " + std::to_string(kvm::Vcpu::kCpuidEntrySize) + " bytes");
   }
   if (!vcpu().open()) return ThrowDisposed(info.Env(), "vCPU");
   return UndefinedOrThrow(info.Env(), vcpu().SetCpuid(entries));

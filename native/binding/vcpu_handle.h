@@ -1,4 +1,5 @@
-// NativeVcpu: a vCPU for JavaScript, on the thread that created it. Its run function and its run buffer may outlive the handle.
+// NativeVcpu: a vCPU for JavaScript, on the thread that created it. Its run function and its run buffer may outlive the
+// handle.
 
 #ifndef NODE_KVM_BINDING_VCPU_HANDLE_H_
 #define NODE_KVM_BINDING_VCPU_HANDLE_H_

@@ -76,7 +76,8 @@ Napi::Value VmHandle::SetMemoryRegion(const Napi::CallbackInfo& info) {
   const auto base = reinterpret_cast<uintptr_t>(memory.data());
   // The owner guards the memory only if the memory is the owner's.
   if (owned && slot.size > 0 && (slot.host_addr < base || !InBounds(slot.host_addr - base, slot.size, memory.size()))) {
-    return ThrowRange(info.Env(), "the slot's " + Hex(slot.size) + " bytes at " + Hex(slot.host_addr) + " must lie within owner");
+    return ThrowRange(info.Env(),
+                      "the slot's " + Hex(slot.size) + " bytes at " + Hex(slot.host_addr) + " must lie within owner");
   }
   if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
 
@@ -86,8 +87,8 @@ Napi::Value VmHandle::SetMemoryRegion(const Napi::CallbackInfo& info) {
   auto done = vm_.SetMemoryRegion(id, slot);
   if (!done.ok()) {
     return ThrowSyscall(info.Env(), done.error(),
-                        "slot " + std::to_string(id) + ", " + Hex(slot.size) + " bytes at guest " + Hex(slot.guest_addr) + ", host " +
-                            Hex(slot.host_addr) + ", flags " + Hex(slot.flags));
+                        "slot " + std::to_string(id) + ", " + Hex(slot.size) + " bytes at guest " +
+                            Hex(slot.guest_addr) + ", host " + Hex(slot.host_addr) + ", flags " + Hex(slot.flags));
   }
   if (slot.size == 0) {
     owners_.erase(id);
@@ -104,12 +105,14 @@ Napi::Value VmHandle::OrDirtyLog(const Napi::CallbackInfo& info) {
   if (args.failed()) return {};
   if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
   const kvm::Slot* slot = vm_.FindSlot(id);
-  if (slot == nullptr) return ThrowCoded(info.Env(), "ERR_SLOT_UNKNOWN", "slot " + std::to_string(id) + " is not registered");
+  if (slot == nullptr)
+    return ThrowCoded(info.Env(), "ERR_SLOT_UNKNOWN", "slot " + std::to_string(id) + " is not registered");
   // Before the log is read, which clears it: nothing may be lost because a buffer is too small.
   const size_t needed = kvm::Vm::DirtyLogWords(*slot) * 8;
   if (into.size() < needed) {
-    return ThrowCoded(info.Env(), "ERR_BUFFER_TOO_SMALL",
-                      "the dirty log of slot " + std::to_string(id) + " needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
+    return ThrowCoded(
+        info.Env(), "ERR_BUFFER_TOO_SMALL",
+        "the dirty log of slot " + std::to_string(id) + " needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
   }
   auto log = vm_.DirtyLog(id);
   if (!log.ok()) return ThrowSyscall(info.Env(), log.error(), "slot " + std::to_string(id));

@@ -1,4 +1,5 @@
-// NativeVm: a VM for JavaScript, and the buffers that its slots keep alive. On the thread that created it, the coordinator's.
+// NativeVm: a VM for JavaScript, and the buffers that its slots keep alive. On the thread that created it, the
+// coordinator's.
 
 #ifndef NODE_KVM_BINDING_VM_HANDLE_H_
 #define NODE_KVM_BINDING_VM_HANDLE_H_

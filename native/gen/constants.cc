@@ -1,8 +1,8 @@
 // The numbers of <linux/kvm.h> that TypeScript compares with or passes in: exit reasons, capabilities, flags.
 
-#include "kvm/abi.h"
 #include "gen/emitter.h"
 #include "gen/missing.h"
+#include "kvm/abi.h"
 
 namespace gen {
 namespace {
@@ -147,7 +147,8 @@ void EmitCapabilities(Emitter& out) {
 
 void EmitFlags(Emitter& out) {
   out.Const("KVM_API_VERSION", "The only value of KVM_GET_API_VERSION that this library accepts.", KVM_API_VERSION);
-  out.Const("KVM_DIRTY_LOG_PAGE_OFFSET", "Page of the vCPU's descriptor at which its dirty ring is mapped.", KVM_DIRTY_LOG_PAGE_OFFSET);
+  out.Const("KVM_DIRTY_LOG_PAGE_OFFSET", "Page of the vCPU's descriptor at which its dirty ring is mapped.",
+            KVM_DIRTY_LOG_PAGE_OFFSET);
 
   out.Open("KVM_MEM", "Flags of a memory slot.");
   out.Hex("LOG_DIRTY_PAGES", KVM_MEM_LOG_DIRTY_PAGES);

@@ -28,7 +28,8 @@ class Emitter {
     fprintf(out_, "%s: {\n", name);
     ++depth_;
   }
-  /** A number; all that are emitted fit JavaScript's safe integers. Flags and MSR indices read better in hexadecimal. */
+  /** A number; all that are emitted fit JavaScript's safe integers. Flags and MSR indices read better in hexadecimal.
+   */
   void Value(const char* name, uint64_t value) {
     Indent();
     fprintf(out_, "%s: %llu,\n", name, static_cast<unsigned long long>(value));

@@ -1,8 +1,11 @@
-// Constants of newer kernels that the headers of an older distribution lack. Each is part of the kernel's stable ABI: the
-// number never changes, and a kernel without the feature answers 0 to KVM_CHECK_EXTENSION. Source: include/uapi/linux/kvm.h.
+// Constants of newer kernels that the headers of an older distribution lack. Each is part of the kernel's stable ABI:
+// the number never changes, and a kernel without the feature answers 0 to KVM_CHECK_EXTENSION. Source:
+// include/uapi/linux/kvm.h.
 
 #ifndef NODE_KVM_GEN_MISSING_H_
 #define NODE_KVM_GEN_MISSING_H_
+
+#include "kvm/abi.h"
 
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39

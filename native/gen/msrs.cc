@@ -1,6 +1,6 @@
-// Indices of the MSRs that a 64-bit guest's state consists of. The kernel does not export <asm/msr-index.h> to user space, so
-// they are listed here, in one place: architectural numbers of the Intel SDM, volume 4, table 2-2, and of the AMD APM, volume 2,
-// appendix A; the KVM ones of Documentation/virt/kvm/x86/msr.rst.
+// Indices of the MSRs that a 64-bit guest's state consists of. The kernel does not export <asm/msr-index.h> to user
+// space, so they are listed here, in one place: architectural numbers of the Intel SDM, volume 4, table 2-2, and of the
+// AMD APM, volume 2, appendix A; the KVM ones of Documentation/virt/kvm/x86/msr.rst.
 
 #include "gen/emitter.h"
 

@@ -1,10 +1,11 @@
-// Byte offsets and sizes of the structs of <linux/kvm.h> that TypeScript reads or writes, and the word indices of VcpuStats.
+// Byte offsets and sizes of the structs of <linux/kvm.h> that TypeScript reads or writes, and the word indices of
+// VcpuStats.
 
 #include <cstddef>
 
+#include "gen/emitter.h"
 #include "kvm/abi.h"
 #include "kvm/vcpu_stats.h"
-#include "gen/emitter.h"
 
 #define FIELD(type, field, name) out.Value(name, offsetof(struct type, field))
 #define SAME(type, field) FIELD(type, field, #field)
@@ -204,7 +205,8 @@ void EmitEvents(Emitter& out) {
   SIZE_OF(kvm_debugregs);
   out.Close();
 
-  out.Open("KVM_VCPU_EVENTS", "struct kvm_vcpu_events: u8, but errorCode, sipiVector, flags u32 and exceptionPayload u64.");
+  out.Open("KVM_VCPU_EVENTS",
+           "struct kvm_vcpu_events: u8, but errorCode, sipiVector, flags u32 and exceptionPayload u64.");
   FIELD(kvm_vcpu_events, exception.injected, "exceptionInjected");
   FIELD(kvm_vcpu_events, exception.nr, "exceptionNr");
   FIELD(kvm_vcpu_events, exception.has_error_code, "exceptionHasErrorCode");
@@ -267,7 +269,9 @@ void EmitVcpuState(Emitter& out) {
 
 void EmitStats(Emitter& out) {
   constexpr auto kWord = sizeof(uint64_t);
-  out.Open("VCPU_STATS", "Indices of u64 words, as native code writes them; a counter per exit reason and per power of two of nanoseconds.");
+  out.Open("VCPU_STATS",
+           "Indices of u64 words, as native code writes them; a counter per exit reason and per power of two of "
+           "nanoseconds.");
   out.Value("guestNs", offsetof(kvm::VcpuStats, guest_ns) / kWord);
   out.Value("outsideNs", offsetof(kvm::VcpuStats, outside_ns) / kWord);
   out.Value("exits", offsetof(kvm::VcpuStats, exits) / kWord);

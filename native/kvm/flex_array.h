@@ -15,7 +15,8 @@ class FlexArray {
   explicit FlexArray(size_t count) : words_((sizeof(Header) + count * sizeof(Entry) + 7) / 8) {
     static_assert(alignof(Header) <= 8 && alignof(Entry) <= 8 && sizeof(Header) % alignof(Entry) == 0);
   }
-  // SAFETY: the block is 8-aligned, zeroed and at least sizeof(Header) + count * sizeof(Entry) bytes; both are plain C structs.
+  // SAFETY: the block is 8-aligned, zeroed and at least sizeof(Header) + count * sizeof(Entry) bytes; both are plain C
+  // structs.
   Header* header() { return reinterpret_cast<Header*>(words_.data()); }
   Entry* entries() { return reinterpret_cast<Entry*>(reinterpret_cast<char*>(words_.data()) + sizeof(Header)); }
 

@@ -11,9 +11,9 @@
 namespace kvm {
 
 /**
- * ioctl(fd, request, argument), with fault injection, repeated while a signal interrupts it (a heartbeat may arrive in any call; the
- * calls that this library makes all start over). `name` is the request's name, for errors.
- * SAFETY: `argument` is a number, or points to the request's struct and lives through the call: the caller's duty.
+ * ioctl(fd, request, argument), with fault injection, repeated while a signal interrupts it (a heartbeat may arrive in
+ * any call; the calls that this library makes all start over). `name` is the request's name, for errors. SAFETY:
+ * `argument` is a number, or points to the request's struct and lives through the call: the caller's duty.
  */
 template <typename Argument>
 sys::Result<int> Ioctl(int fd, unsigned long request, const char* name, Argument argument) {

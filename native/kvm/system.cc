@@ -12,7 +12,8 @@
 namespace kvm {
 namespace {
 
-// Both lists are asked for with room for `count` entries; E2BIG means: more. The kernel's own limits are far below the last.
+// Both lists are asked for with room for `count` entries; E2BIG means: more. The kernel's own limits are far below the
+// last.
 constexpr uint32_t kFirstCount = 256;
 constexpr uint32_t kLastCount = 16384;
 
@@ -30,7 +31,9 @@ sys::Result<int> System::CheckExtension(uint32_t cap) const {
   return Ioctl(fd_.get(), KVM_CHECK_EXTENSION, "KVM_CHECK_EXTENSION", static_cast<unsigned long>(cap));
 }
 
-sys::Result<int> System::VcpuMmapSize() const { return Ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, "KVM_GET_VCPU_MMAP_SIZE", 0); }
+sys::Result<int> System::VcpuMmapSize() const {
+  return Ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, "KVM_GET_VCPU_MMAP_SIZE", 0);
+}
 
 sys::Result<std::vector<uint8_t>> System::SupportedCpuid() const {
   for (uint32_t count = kFirstCount;; count *= 2) {
@@ -60,7 +63,8 @@ sys::Result<Vm> System::CreateVm() const {
   // vCPUs are created on other threads, which have no descriptor of /dev/kvm: they rely on what is checked here.
   auto mmap_size = VcpuMmapSize();
   if (!mmap_size.ok()) return mmap_size.error();
-  if (static_cast<size_t>(mmap_size.value()) < Vcpu::kRunMappingSize) return sys::SysError{ENOTSUP, "KVM_GET_VCPU_MMAP_SIZE"};
+  if (static_cast<size_t>(mmap_size.value()) < Vcpu::kRunMappingSize)
+    return sys::SysError{ENOTSUP, "KVM_GET_VCPU_MMAP_SIZE"};
   auto fd = Ioctl(fd_.get(), KVM_CREATE_VM, "KVM_CREATE_VM", 0);
   if (!fd.ok()) return fd.error();
   return Vm(sys::UniqueFd(fd.value()));

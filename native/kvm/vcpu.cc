@@ -19,7 +19,8 @@ static_assert(KVM_PIO_PAGE_OFFSET < KVM_COALESCED_MMIO_PAGE_OFFSET && sizeof(kvm
 static_assert(Vcpu::kCpuidEntrySize == sizeof(kvm_cpuid_entry2));
 static_assert(Vcpu::kGuestDebugSize == sizeof(kvm_guest_debug));
 // TypeScript reaches these bytes through the generated offsets; the kernel's ABI fixes them.
-static_assert(offsetof(kvm_run, immediate_exit) == 1 && offsetof(kvm_run, exit_reason) == 8 && offsetof(kvm_run, io) == 32);
+static_assert(offsetof(kvm_run, immediate_exit) == 1 && offsetof(kvm_run, exit_reason) == 8 &&
+              offsetof(kvm_run, io) == 32);
 
 namespace {
 
@@ -48,7 +49,8 @@ const StateCalls& CallsOf(VcpuState state) {
   return kCalls[static_cast<size_t>(state)];
 }
 
-// Statistics have one writer. Relaxed atomic stores cost a plain store and keep every word whole for readers on other threads.
+// Statistics have one writer. Relaxed atomic stores cost a plain store and keep every word whole for readers on other
+// threads.
 void Add(uint64_t& word, uint64_t amount) { __atomic_store_n(&word, word + amount, __ATOMIC_RELAXED); }
 
 }  // namespace
@@ -96,9 +98,10 @@ int Vcpu::Run() {
   }
   if (errnum == EINTR || errnum == EAGAIN) {
     Add(stats_->interrupted, 1);
-    // Sequentially consistent, which is a full barrier on x86: the caller's next load of its request word must not be satisfied
-    // before this store is visible. With a plain store, a kicker that stores a request and sets immediate_exit in between would
-    // have its 1 overwritten by our late 0 although its request had not been seen, and the kick would be lost.
+    // Sequentially consistent, which is a full barrier on x86: the caller's next load of its request word must not be
+    // satisfied before this store is visible. With a plain store, a kicker that stores a request and sets
+    // immediate_exit in between would have its 1 overwritten by our late 0 although its request had not been seen, and
+    // the kick would be lost.
     __atomic_store_n(&run_->immediate_exit, uint8_t{0}, __ATOMIC_SEQ_CST);
   }
   return -errnum;
@@ -172,7 +175,8 @@ sys::Result<void> Vcpu::Nmi() { return IoctlVoid(fd_.get(), KVM_NMI, "KVM_NMI", 
 
 void Vcpu::Close() {
   if (!fd_.valid()) return;
-  // When the kernel has no memory for this, the pages stay mapped until their last user drops them: later, but not wrong.
+  // When the kernel has no memory for this, the pages stay mapped until their last user drops them: later, but not
+  // wrong.
   if (auto detached = mapping_->Detach(); !detached.ok()) {
   }
   fd_.Reset();

@@ -1,5 +1,5 @@
-// One vCPU: its descriptor, its run page, KVM_RUN and its state. Created, driven and closed on one thread, its own: every ioctl
-// of another thread would wait until KVM_RUN returns.
+// One vCPU: its descriptor, its run page, KVM_RUN and its state. Created, driven and closed on one thread, its own:
+// every ioctl of another thread would wait until KVM_RUN returns.
 
 #ifndef NODE_KVM_KVM_VCPU_H_
 #define NODE_KVM_KVM_VCPU_H_
@@ -52,8 +52,9 @@ class Vcpu {
   const std::shared_ptr<sys::Mapping>& run_mapping() const { return mapping_; }
 
   /**
-   * KVM_RUN. 0: an exit to decode in kvm_run. Otherwise -errno, and kvm_run is stale; -EINTR and -EAGAIN: kicked (or not runnable), and
-   * immediate_exit is cleared already, so that a request word that is read next is not older than the kick that was just consumed.
+   * KVM_RUN. 0: an exit to decode in kvm_run. Otherwise -errno, and kvm_run is stale; -EINTR and -EAGAIN: kicked (or
+   * not runnable), and immediate_exit is cleared already, so that a request word that is read next is not older than
+   * the kick that was just consumed.
    */
   int Run();
 
@@ -73,8 +74,8 @@ class Vcpu {
   sys::Result<void> Nmi();
 
   /**
-   * Releases the vCPU now. The run mapping keeps its address but becomes plain memory: threads that hold it may still store a
-   * kick there, and no longer keep the kernel's vCPU (and with it the VM) alive. Idempotent.
+   * Releases the vCPU now. The run mapping keeps its address but becomes plain memory: threads that hold it may still
+   * store a kick there, and no longer keep the kernel's vCPU (and with it the VM) alive. Idempotent.
    */
   void Close();
 

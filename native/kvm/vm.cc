@@ -70,8 +70,8 @@ sys::Result<const std::vector<uint64_t>*> Vm::DirtyLog(uint32_t id) {
   log_.assign(DirtyLogWords(*slot), 0);
   kvm_dirty_log request = {};
   request.slot = id;
-  // SAFETY: the kernel writes ALIGN(pages, 64) / 8 bytes; pages come from the slot that the kernel accepted from us, whose size it
-  // never changes (a new size needs a deletion, which also goes through SetMemoryRegion).
+  // SAFETY: the kernel writes ALIGN(pages, 64) / 8 bytes; pages come from the slot that the kernel accepted from us,
+  // whose size it never changes (a new size needs a deletion, which also goes through SetMemoryRegion).
   request.dirty_bitmap = log_.data();
   auto done = IoctlVoid(fd_.get(), KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &request);
   if (!done.ok()) return done.error();

@@ -43,21 +43,24 @@ class Vm {
   /** Words of a slot's dirty log: ALIGN(pages, 64) / 64. */
   static size_t DirtyLogWords(const Slot& slot) { return static_cast<size_t>((slot.size / 4096 + 63) / 64); }
   /**
-   * KVM_GET_DIRTY_LOG. The words stay valid until the next call: one bit per page, LSB first, ALIGN(pages, 64) bits. ENOENT when the slot
-   * was not registered here, so its size is not known and the kernel would write past any buffer, or when it does not log.
+   * KVM_GET_DIRTY_LOG. The words stay valid until the next call: one bit per page, LSB first, ALIGN(pages, 64) bits.
+   * ENOENT when the slot was not registered here, so its size is not known and the kernel would write past any buffer,
+   * or when it does not log.
    */
   sys::Result<const std::vector<uint64_t>*> DirtyLog(uint32_t id);
 
   sys::Result<void> CreateIrqchip();
-  /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate timers). */
+  /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate
+   * timers). */
   sys::Result<void> CreatePit();
   sys::Result<void> SetTssAddr(uint64_t addr);
   sys::Result<void> SetIdentityMapAddr(uint64_t addr);
   sys::Result<void> IrqLine(uint32_t gsi, uint32_t level);
 
   /**
-   * Deletes the slots, then closes the descriptor: vCPUs of other threads may keep the VM itself alive, and must not reach memory
-   * that is unmapped next. Returns the ids of slots that the kernel refused to delete: their memory has to stay. Idempotent.
+   * Deletes the slots, then closes the descriptor: vCPUs of other threads may keep the VM itself alive, and must not
+   * reach memory that is unmapped next. Returns the ids of slots that the kernel refused to delete: their memory has to
+   * stay. Idempotent.
    */
   std::vector<uint32_t> Close();
 

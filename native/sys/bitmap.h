@@ -30,16 +30,18 @@ inline uint8_t NonZeroBytes(uint64_t bytes) {
 }
 
 /**
- * Takes `pages` marks from `marks`, leaves zeros, and ORs a bit per mark into `into` (bit 0 = the first page; ceil(pages / 8) bytes).
- * Returns how many marks were found. Marks are set concurrently by plain byte stores of other threads, after the store of the data
- * that they speak of: each mark is either in this harvest, and the data is visible to whoever reads it afterwards, or in the next.
+ * Takes `pages` marks from `marks`, leaves zeros, and ORs a bit per mark into `into` (bit 0 = the first page;
+ * ceil(pages / 8) bytes). Returns how many marks were found. Marks are set concurrently by plain byte stores of other
+ * threads, after the store of the data that they speak of: each mark is either in this harvest, and the data is visible
+ * to whoever reads it afterwards, or in the next.
  */
 inline size_t TakeMarks(uint8_t* marks, size_t pages, uint8_t* into) {
   size_t found = 0;
   size_t page = 0;
   const auto take_byte = [&] {
     // Loads first: an exchange takes the cache line from the writers, and most marks are zero.
-    if (__atomic_load_n(marks + page, __ATOMIC_RELAXED) != 0 && __atomic_exchange_n(marks + page, uint8_t{0}, __ATOMIC_SEQ_CST) != 0) {
+    if (__atomic_load_n(marks + page, __ATOMIC_RELAXED) != 0 &&
+        __atomic_exchange_n(marks + page, uint8_t{0}, __ATOMIC_SEQ_CST) != 0) {
       into[page / 8] |= static_cast<uint8_t>(1u << (page % 8));
       ++found;
     }

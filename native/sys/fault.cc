@@ -36,8 +36,10 @@ void ArmFault(const std::string& name, unsigned nth, int errnum) {
 
 int TakeFault(const char* name) {
   Fault& fault = TheFault();
-  // Relaxed: a test orders arming and the call by other means (a message, a join); there is nothing else to synchronise.
-  if (!fault.armed.load(std::memory_order_relaxed)) [[likely]] return 0;
+  // Relaxed: a test orders arming and the call by other means (a message, a join); there is nothing else to
+  // synchronise.
+  if (!fault.armed.load(std::memory_order_relaxed)) [[likely]]
+    return 0;
   const std::lock_guard lock(fault.mutex);
   if (!fault.armed.load(std::memory_order_relaxed)) return 0;
   if (fault.name != "*" && fault.name != name) return 0;

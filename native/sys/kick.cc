@@ -14,7 +14,8 @@
 namespace sys {
 namespace {
 
-// Real-time signals are not used by Node, libuv or V8; glibc takes those below SIGRTMIN. Not the first ones, which profilers like.
+// Real-time signals are not used by Node, libuv or V8; glibc takes those below SIGRTMIN. Not the first ones, which
+// profilers like.
 constexpr int kOffset = 7;
 
 void DoNothing(int) {}

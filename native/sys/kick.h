@@ -1,7 +1,7 @@
 // The signal that takes a thread out of KVM_RUN, and the timer that sends it periodically. Any thread.
 //
-// The handler does nothing and is installed without SA_RESTART: delivery alone makes a blocking call return EINTR. It is the
-// one thing of the process that this library changes for good.
+// The handler does nothing and is installed without SA_RESTART: delivery alone makes a blocking call return EINTR. It
+// is the one thing of the process that this library changes for good.
 
 #ifndef NODE_KVM_SYS_KICK_H_
 #define NODE_KVM_SYS_KICK_H_
@@ -28,7 +28,8 @@ pid_t ThreadId();
 /** Signals one thread of this process. False when it is gone. */
 Result<bool> Kick(pid_t tid);
 
-/** Sends the kick signal to one thread periodically while it lives: a POSIX timer, deleted by the destructor. Any thread may destroy it. */
+/** Sends the kick signal to one thread periodically while it lives: a POSIX timer, deleted by the destructor. Any
+ * thread may destroy it. */
 class Heartbeat {
  public:
   Heartbeat() = default;

@@ -54,7 +54,8 @@ Result<Source> OpenFile(const MapSpec& spec) {
   struct stat status;
   if (fstat(fd.value().get(), &status) != 0) return LastError("fstat");
   if (!S_ISREG(status.st_mode)) return SysError{ENODEV, "mmap"};
-  // The last page may lie partly behind the end of the file: the kernel fills it with zeros. Pages wholly behind it are SIGBUS.
+  // The last page may lie partly behind the end of the file: the kernel fills it with zeros. Pages wholly behind it are
+  // SIGBUS.
   const uint64_t page = PageSize();
   const uint64_t usable = (static_cast<uint64_t>(status.st_size) + page - 1) / page * page;
   if (spec.file_offset > usable || spec.size > usable - spec.file_offset) return SysError{ENXIO, "mmap"};
@@ -112,12 +113,14 @@ Result<Mapping> Mapping::Create(const MapSpec& spec) {
   const bool pooled = spec.huge_pages == HugePages::k2M || spec.huge_pages == HugePages::k1G;
   const int flags = source.value().flags | MAP_FIXED | (pooled ? 0 : MAP_NORESERVE);
   // SAFETY: MAP_FIXED replaces exactly the reservation that `mapping` owns.
-  void* data = mmap(mapping.data_, spec.size, PROT_READ | PROT_WRITE, flags, source.value().fd.get(), source.value().offset);
+  void* data =
+      mmap(mapping.data_, spec.size, PROT_READ | PROT_WRITE, flags, source.value().fd.get(), source.value().offset);
   if (data == MAP_FAILED) return LastError("mmap");
 
   // A forked child (child_process) has no use for guest memory; copying its page tables would stall the parent.
   if (madvise(data, spec.size, MADV_DONTFORK) != 0) return LastError("madvise");
-  if (spec.huge_pages == HugePages::kTransparent && madvise(data, spec.size, MADV_HUGEPAGE) != 0) return LastError("madvise");
+  if (spec.huge_pages == HugePages::kTransparent && madvise(data, spec.size, MADV_HUGEPAGE) != 0)
+    return LastError("madvise");
   if (spec.kind == MapKind::kAnonymous && !spec.name.empty()) {
     // A label for people; kernels without the feature answer EINVAL and nothing is lost.
     prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, data, spec.size, spec.name.c_str());
@@ -132,8 +135,8 @@ Result<Mapping> Mapping::OfDescriptor(int fd, size_t size) {
 }
 
 Result<void> Mapping::Detach() {
-  // SAFETY: MAP_FIXED over our own range, which stays ours. The replacement is atomic for other threads: they see the old page
-  // or the new one, never a hole.
+  // SAFETY: MAP_FIXED over our own range, which stays ours. The replacement is atomic for other threads: they see the
+  // old page or the new one, never a hole.
   if (mmap(data_, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
     return LastError("mmap");
   }

@@ -1,4 +1,5 @@
-// One mmap'd range and its munmap. Any thread may create or destroy one; guest memory lives in these. Knows nothing of KVM.
+// One mmap'd range and its munmap. Any thread may create or destroy one; guest memory lives in these. Knows nothing of
+// KVM.
 
 #ifndef NODE_KVM_SYS_MAPPING_H_
 #define NODE_KVM_SYS_MAPPING_H_
@@ -36,17 +37,18 @@ size_t RequiredAlignment(HugePages huge_pages);
 class Mapping {
  public:
   Mapping() = default;
-  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Mapping& operator=(Mapping&& other) noexcept;
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() { Unmap(); }
 
   /**
-   * Maps zeroed memory (or a file) readable and writable. Nothing is committed: pages appear on first touch. From 2 MiB on, the
-   * address is a multiple of 2 MiB, so that KVM and the kernel can use huge pages. Not inherited by fork().
-   * EINVAL: a size or an offset that is not aligned, or huge pages with a file. ENXIO ("mmap"): the file is shorter than
-   * file_offset + size, and touching what is beyond it would be a SIGBUS.
+   * Maps zeroed memory (or a file) readable and writable. Nothing is committed: pages appear on first touch. From 2 MiB
+   * on, the address is a multiple of 2 MiB, so that KVM and the kernel can use huge pages. Not inherited by fork().
+   * EINVAL: a size or an offset that is not aligned, or huge pages with a file. ENXIO ("mmap"): the file is shorter
+   * than file_offset + size, and touching what is beyond it would be a SIGBUS.
    */
   static Result<Mapping> Create(const MapSpec& spec);
 
@@ -54,8 +56,8 @@ class Mapping {
   static Result<Mapping> OfDescriptor(int fd, size_t size);
 
   /**
-   * Replaces the content by private zero pages at the same address: what was mapped is released now, while pointers into
-   * the range stay usable by whoever still holds one.
+   * Replaces the content by private zero pages at the same address: what was mapped is released now, while pointers
+   * into the range stay usable by whoever still holds one.
    */
   Result<void> Detach();
 

@@ -10,9 +10,9 @@
 namespace sys {
 
 /**
- * MADV_POPULATE_WRITE over [data, data + size), page-aligned, on up to `threads` threads (1 = the caller alone). Content is
- * kept. Fewer threads than asked for is no error. EINVAL on kernels before 5.14; EFAULT on memory that cannot be written;
- * ENOMEM when memory ends (part of the range is then populated).
+ * MADV_POPULATE_WRITE over [data, data + size), page-aligned, on up to `threads` threads (1 = the caller alone).
+ * Content is kept. Fewer threads than asked for is no error. EINVAL on kernels before 5.14; EFAULT on memory that
+ * cannot be written; ENOMEM when memory ends (part of the range is then populated).
  */
 Result<void> Prefault(void* data, size_t size, unsigned threads);
 

@@ -11,8 +11,8 @@
 namespace sys {
 
 /**
- * Whether every byte of [address, address + size) is mapped readable (and writable, where asked). The answer is about now:
- * nothing stops another thread from unmapping it afterwards.
+ * Whether every byte of [address, address + size) is mapped readable (and writable, where asked). The answer is about
+ * now: nothing stops another thread from unmapping it afterwards.
  */
 Result<bool> IsMapped(uint64_t address, uint64_t size, bool writable);
 

@@ -1,5 +1,6 @@
-// The error type of the native layers and the value-or-error that carries it. No exception crosses any layer: a failed system
-// call becomes a SysError at the very call (errno is overwritten by the next one) and travels up to the binding as a value.
+// The error type of the native layers and the value-or-error that carries it. No exception crosses any layer: a failed
+// system call becomes a SysError at the very call (errno is overwritten by the next one) and travels up to the binding
+// as a value.
 
 #ifndef NODE_KVM_SYS_RESULT_H_
 #define NODE_KVM_SYS_RESULT_H_

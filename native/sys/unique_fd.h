@@ -1,4 +1,5 @@
-// Owns a file descriptor: move-only, closes it once. Any thread; not shared between threads without a lock of the owner's.
+// Owns a file descriptor: move-only, closes it once. Any thread; not shared between threads without a lock of the
+// owner's.
 
 #ifndef NODE_KVM_SYS_UNIQUE_FD_H_
 #define NODE_KVM_SYS_UNIQUE_FD_H_

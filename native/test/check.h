@@ -1,5 +1,5 @@
-// The smallest test framework that does: named tests, checks that end the test they fail in, tests that need a KVM. No N-API here:
-// these programs run under the sanitizers, which Node itself does not.
+// The smallest test framework that does: named tests, checks that end the test they fail in, tests that need a KVM. No
+// N-API here: these programs run under the sanitizers, which Node itself does not.
 
 #ifndef NODE_KVM_TEST_CHECK_H_
 #define NODE_KVM_TEST_CHECK_H_
@@ -24,8 +24,8 @@ const char* KvmDevice();
 
 }  // namespace test
 
-#define TEST_CASE(id, name, needs_kvm)                                                  \
-  static void id();                                                                     \
+#define TEST_CASE(id, name, needs_kvm)                                                      \
+  static void id();                                                                         \
   [[maybe_unused]] static const bool id##_registered = test::Register(name, needs_kvm, id); \
   static void id()
 
@@ -33,12 +33,12 @@ const char* KvmDevice();
 #define KVM_TEST(id, name) TEST_CASE(id, name, true)
 
 /** Ends the function that it stands in: in a helper thread, that thread's part of the test. */
-#define CHECK(condition)                              \
-  do {                                                \
-    if (!(condition)) {                               \
-      test::Fail(__FILE__, __LINE__, #condition);     \
-      return;                                         \
-    }                                                 \
+#define CHECK(condition)                          \
+  do {                                            \
+    if (!(condition)) {                           \
+      test::Fail(__FILE__, __LINE__, #condition); \
+      return;                                     \
+    }                                             \
   } while (false)
 
 #endif  // NODE_KVM_TEST_CHECK_H_

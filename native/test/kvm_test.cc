@@ -206,7 +206,8 @@ KVM_TEST(LogsDirtyPages, "the dirty log of a slot whose size is not a multiple o
   CHECK(!off.ok() && off.error().errnum == ENOENT);
 }
 
-KVM_TEST(ReadsAndWritesState, "state comes back as it was set; a refused MSR is named; translation knows what is mapped") {
+KVM_TEST(ReadsAndWritesState,
+         "state comes back as it was set; a refused MSR is named; translation knows what is mapped") {
   Machine machine(kSpin, sizeof(kSpin));
   CHECK(machine.ready);
   Cpu cpu(machine, 0);
@@ -214,7 +215,8 @@ KVM_TEST(ReadsAndWritesState, "state comes back as it was set; a refused MSR is 
   kvm_regs regs = {};
   CHECK(cpu.vcpu->GetState(kvm::VcpuState::kRegs, &regs).ok() && regs.rip == kCode);
   alignas(64) char xsave[kvm::kMaxStateSize];
-  CHECK(cpu.vcpu->GetState(kvm::VcpuState::kXsave, xsave).ok() && cpu.vcpu->SetState(kvm::VcpuState::kXsave, xsave).ok());
+  CHECK(cpu.vcpu->GetState(kvm::VcpuState::kXsave, xsave).ok() &&
+        cpu.vcpu->SetState(kvm::VcpuState::kXsave, xsave).ok());
   const uint32_t indices[] = {0xc0000102, 0x12345};  // KERNEL_GS_BASE, and one that does not exist
   uint64_t values[] = {0x123456789abc, 0};
   auto set = cpu.vcpu->SetMsrs(std::span(indices, 1), std::span(values, 1));
@@ -256,7 +258,8 @@ KVM_TEST(NoKickIsLost, "several vCPUs, kicked at random moments: every request i
   CHECK(machine.ready);
   constexpr int kCpus = 4;
   constexpr int kRounds = 150;
-  // The protocol of the run loop: request word, immediate_exit, signal on the one side; KVM_RUN, request word on the other.
+  // The protocol of the run loop: request word, immediate_exit, signal on the one side; KVM_RUN, request word on the
+  // other.
   struct Control {
     std::atomic<int> request{0};
     std::atomic<int> seen{0};
@@ -300,7 +303,8 @@ KVM_TEST(NoKickIsLost, "several vCPUs, kicked at random moments: every request i
   CHECK(all_signalled);
 }
 
-KVM_TEST(CloseReleasesTheVcpu, "closing a vCPU releases it although its run page is still held, and kicks into it stay harmless") {
+KVM_TEST(CloseReleasesTheVcpu,
+         "closing a vCPU releases it although its run page is still held, and kicks into it stay harmless") {
   Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt));
   CHECK(machine.ready);
   std::shared_ptr<sys::Mapping> page;

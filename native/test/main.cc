@@ -1,5 +1,5 @@
-// Runs the tests of sys/ and kvm/. Usage: native-tests [part of a test's name]. NODE_KVM_DEVICE replaces /dev/kvm; without the device the
-// tests that need it are counted as skipped, unless REQUIRE_KVM=1.
+// Runs the tests of sys/ and kvm/. Usage: native-tests [part of a test's name]. NODE_KVM_DEVICE replaces /dev/kvm;
+// without the device the tests that need it are counted as skipped, unless REQUIRE_KVM=1.
 
 #include <unistd.h>
 

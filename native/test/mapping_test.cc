@@ -1,5 +1,7 @@
 // sys/mapping, prefault and proc_maps against the real kernel.
 
+#include "sys/mapping.h"
+
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
@@ -15,7 +17,6 @@
 #include <thread>
 #include <vector>
 
-#include "sys/mapping.h"
 #include "sys/prefault.h"
 #include "sys/proc_maps.h"
 #include "sys/unique_fd.h"
@@ -228,7 +229,8 @@ TEST(Prefaults, "prefault makes every page resident on any number of threads and
   }
 }
 
-TEST(PrefaultReportsErrors, "prefault of memory that cannot be written, or of parts of pages, is an error; of nothing is not") {
+TEST(PrefaultReportsErrors,
+     "prefault of memory that cannot be written, or of parts of pages, is an error; of nothing is not") {
   auto mapping = sys::Mapping::Create(Spec(2 * kPage));
   CHECK(mapping.ok());
   CHECK(sys::Prefault(mapping.value().data(), 0, 4).ok());

@@ -34,7 +34,8 @@ TEST(KickInterrupts, "a kick makes a blocking call of that thread return EINTR")
     outcome = BlockUntilSignal();
   });
   while (tid == 0) std::this_thread::yield();
-  // One kick may arrive before read() is entered; kicks of a vCPU have immediate_exit for that, a read has only repetition.
+  // One kick may arrive before read() is entered; kicks of a vCPU have immediate_exit for that, a read has only
+  // repetition.
   while (outcome == 0) {
     auto kicked = sys::Kick(tid);
     if (!kicked.ok()) break;
