@@ -11,6 +11,7 @@ const names = [
   'constructor',
   '"',
   "'",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it must look like one.
   '`${globalThis.hacked = 1}`',
   '"]; globalThis.hacked = 1; //',
   '\\',
