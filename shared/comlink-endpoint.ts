@@ -1,7 +1,6 @@
-// Comlink over Node: a MessagePort as its endpoint, and errors that stay what they are. Runs on both ends; pure (types of
-// Comlink only). Comlink's own adapter for Node has no types under NodeNext; the casts for Comlink are all here.
+// Comlink over Node: a MessagePort as its endpoint, and errors that stay what they are. Runs on both ends; pure: it
+// describes what it needs of Comlink. Comlink's own adapter for Node has no types under NodeNext; the casts for Comlink are all here.
 
-import type { Endpoint, TransferHandler } from 'comlink';
 import { fromWire, isWireError, toWire } from './wire-error.ts';
 
 /** The part of a Node MessagePort that Comlink needs. */
@@ -12,13 +11,21 @@ export interface PortLike {
   start(): void;
 }
 
-type Listener = EventListenerOrObject;
-type EventListenerOrObject = ((event: { data: unknown }) => void) | { handleEvent(event: { data: unknown }): void };
+type Listener = ((event: { data: unknown }) => void) | { handleEvent(event: { data: unknown }): void };
 
-export function comlinkEndpoint(port: PortLike): Endpoint {
+/** What Comlink's `wrap` and `expose` take. */
+export interface CommunicationEnd {
+  postMessage(message: unknown, transfer?: readonly object[]): void;
+  addEventListener(type: string, listener: Listener): void;
+  removeEventListener(type: string, listener: Listener): void;
+  start(): void;
+}
+
+export function comlinkEndpoint(port: PortLike): CommunicationEnd {
   const listeners = new WeakMap<object, (data: unknown) => void>();
-  const endpoint = {
-    postMessage: port.postMessage.bind(port),
+  return {
+    // SAFETY: what Comlink transfers, it was given by us: ports and buffers, which Node takes.
+    postMessage: (message, transfer) => port.postMessage(message, transfer as readonly never[] | undefined),
     addEventListener(_type: string, listener: Listener): void {
       const onMessage = (data: unknown): void => {
         if (typeof listener === 'function') listener({ data });
@@ -33,21 +40,23 @@ export function comlinkEndpoint(port: PortLike): Endpoint {
     },
     start: port.start.bind(port),
   };
-  // SAFETY: Comlink's type speaks of DOM events; it reads nothing but `data` of them, which is what we pass.
-  return endpoint as unknown as Endpoint;
 }
 
 /** Comlink's handler of errors, as far as it matters here: the marker that it looks for is private. */
-type ThrowHandler = TransferHandler<{ value: unknown }, unknown>;
+interface ThrowHandler {
+  canHandle(value: unknown): value is { value: unknown };
+  serialize(thrown: { value: unknown }): [serialized: unknown, transfer: never[]];
+  deserialize(serialized: unknown): { value: unknown };
+}
 
 /**
  * Puts our errors into Comlink's 'throw' handler, to be called once on both ends: they keep class, code, errno, syscall, info and
  * cause. What is sent is a superset of Comlink's own form, so that an application's own Comlink workers, which share the table of
  * handlers, still understand it.
  */
-export function keepErrorsWhole(handlers: Map<string, TransferHandler<unknown, unknown>>): void {
+export function keepErrorsWhole<Handler>(handlers: Map<string, Handler>): void {
   // SAFETY: under this name stands Comlink's own handler of this type; the table's type has forgotten it.
-  const original = handlers.get('throw') as ThrowHandler | undefined;
+  const original = handlers.get('throw') as unknown as ThrowHandler | undefined;
   if (original === undefined) return;
   const ours: ThrowHandler = {
     canHandle: original.canHandle,
@@ -62,5 +71,5 @@ export function keepErrorsWhole(handlers: Map<string, TransferHandler<unknown, u
       return original.deserialize(serialized);
     },
   };
-  handlers.set('throw', ours as TransferHandler<unknown, unknown>);
+  handlers.set('throw', ours as unknown as Handler);
 }

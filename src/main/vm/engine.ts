@@ -1,6 +1,6 @@
 // Which engine executes vCPUs: KVM where it can be opened, the host engine otherwise, and why. Main thread.
 
-import { accessSync, constants, existsSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { HypervisorError } from '../../../shared/errors.ts';
 
 export type Engine = 'kvm' | 'host';
@@ -30,25 +30,27 @@ export function chooseEngine(wanted: Engine | 'auto'): EngineChoice {
   return { engine: 'host', reason: missing.message };
 }
 
+/** Why KVM cannot be had; undefined: its device opens. Opening is the only honest test: permissions, containers and modules all show. */
 function kvmMissing(device: string): HypervisorError | undefined {
-  if (!existsSync(device)) {
-    return new HypervisorError(
-      'ERR_KVM_UNAVAILABLE',
-      `there is no ${device}: load kvm_intel or kvm_amd, turn virtualization on in the firmware, or pass --device /dev/kvm to the container`,
-      { info: { device } },
-    );
-  }
   try {
-    accessSync(device, constants.R_OK | constants.W_OK);
+    closeSync(openSync(device, 'r+'));
     return undefined;
   } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const details = { cause, info: { device } };
+    if (code === 'EACCES' || code === 'EPERM') {
+      return new HypervisorError(
+        'ERR_KVM_PERMISSION',
+        `${device} may not be opened for reading and writing: add the user to its group (usually 'sudo usermod -aG kvm $USER', ` +
+          'then log in again), or pass --device /dev/kvm to the container',
+        details,
+      );
+    }
+    const what = code === 'ENOENT' ? `there is no ${device}` : `${device} does not open (${message})`;
     return new HypervisorError(
-      'ERR_KVM_PERMISSION',
-      `${device} may not be opened for reading and writing: add the user to its group (usually 'sudo usermod -aG kvm $USER', then log in again)`,
-      {
-        cause,
-        info: { device },
-      },
+      'ERR_KVM_UNAVAILABLE',
+      `${what}: load kvm_intel or kvm_amd, turn virtualization on in the firmware, or pass --device /dev/kvm to the container`,
+      details,
     );
   }
 }

@@ -2,8 +2,14 @@
 // It knows nothing of the VM's states: VirtualMachine decides when, this does it.
 
 import { createControlBlock, MAILBOX_MAIN, MAIN_DOORBELL } from '../../../shared/control-block.ts';
-import type { DeviceHandlers, EndRequest } from '../../../shared/device.ts';
-import { type DeviceEntry, DeviceTable, describeTable } from '../../../shared/device-table.ts';
+import {
+  type Device,
+  type DeviceHandlers,
+  type DeviceSpec,
+  type EndRequest,
+  isDeviceSpec,
+} from '../../../shared/device.ts';
+import { DeviceTable, describeDevice, describeTable } from '../../../shared/device-table.ts';
 import { ExitServer } from '../../../shared/exit-server.ts';
 import { createTraceBuffer, type ExitRecord, ExitTraceReader } from '../../../shared/exit-trace.ts';
 import { IoDispatch } from '../../../shared/io-dispatch.ts';
@@ -47,6 +53,7 @@ export class VcpuGroup {
   #server: ExitServer | undefined;
   #io: IoThread | undefined;
   #outside = 0;
+  #stopped = false;
 
   /** Takes threads of the pool and starts a task on each. @throws `ERR_POOL_TOO_SMALL` */
   constructor(options: GroupOptions) {
@@ -92,28 +99,31 @@ export class VcpuGroup {
     return runBuffer;
   }
 
-  /** Gives all vCPUs their devices and their program. `handlers` by device index: the closures, which live here. */
-  async connect(
-    entries: readonly DeviceEntry[],
-    handlers: readonly (DeviceHandlers | undefined)[],
-    program: ProgramSetup | undefined,
-  ): Promise<void> {
+  /** Gives all vCPUs their devices and their program. */
+  async connect(devices: readonly (Device | DeviceSpec)[], program: ProgramSetup | undefined): Promise<void> {
     const { events, memory, vcpus } = this.#options;
     await this.create();
     const runBuffers = (await this.#created) ?? [];
-    const devices = describeTable(entries);
-    if (entries.some(({ where }) => where === 'main')) this.#serve(runBuffers, new DeviceTable(devices), handlers);
+    const entries = devices.map(describeDevice);
+    const table = describeTable(entries);
+    if (entries.some(({ where }) => where === 'main')) {
+      // Closures live here, and are called as methods of what the user gave; modules live elsewhere.
+      const handlers = devices.map(device => (isDeviceSpec(device) ? undefined : device));
+      this.#serve(runBuffers, new DeviceTable(table), handlers);
+    }
     const io = entries.some(({ where }) => where === 'io')
       ? IoThread.start(
-          { control: this.#control.buffer, vcpus, memory: memory.handle, devices, runBuffers },
+          { control: this.#control.buffer, vcpus, memory: memory.handle, devices: table, runBuffers },
           { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
-        ).then(thread => {
+        ).then(async thread => {
           this.#io = thread;
+          // The VM may have been taken down meanwhile.
+          if (this.#stopped) await this.#endServers();
         })
       : undefined;
     const connected = this.runners.map(({ index, link }) =>
       link.call(api =>
-        api.connect({ devices, trace: this.#traces[index], ...(program === undefined ? {} : { program }) }),
+        api.connect({ devices: table, trace: this.#traces[index], ...(program === undefined ? {} : { program }) }),
       ),
     );
     // All of them settle before an error goes up: nothing may be under way when the VM is taken down.
@@ -164,7 +174,12 @@ export class VcpuGroup {
 
   /** All vCPUs out of the guest, for good; then the device servers end. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await Promise.all(this.runners.map(runner => runner.stop()));
+    await this.#endServers();
+  }
+
+  async #endServers(): Promise<void> {
     this.#server?.stop();
     this.#server = undefined;
     const io = this.#io;
@@ -180,6 +195,8 @@ export class VcpuGroup {
   /** Gives the threads back. After stop(). */
   async close(): Promise<void> {
     await Promise.all(this.runners.map(runner => runner.link.close()));
+    // Made by a load() that the end overtook.
+    await this.#endServers();
   }
 
   /** Calls `change` while no vCPU is in the guest. Blocks this thread until they are out; nests. */

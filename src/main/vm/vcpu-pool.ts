@@ -43,7 +43,7 @@ export class VcpuPool {
       minThreads: threads,
       maxThreads: threads,
       concurrentTasksPerWorker: 1,
-      // Parked idle workers would answer no message: see FACTS on piscina in ARCHITECTURE.md.
+      // With it idle workers sleep in Atomics.wait between tasks, and a vCPU's messages would never reach them.
       atomics: 'disabled',
       idleTimeout: Number.POSITIVE_INFINITY,
       recordTiming: false,

@@ -6,14 +6,12 @@
 // The first thing that ends the VM decides its result; `finished` resolves when all vCPUs are out of the guest.
 
 import type { Remote } from 'comlink';
-import type { DeviceHandlers } from '../../../shared/device.ts';
-import { isDeviceSpec } from '../../../shared/device.ts';
-import { type DeviceEntry, describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
+import { describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
 import { HypervisorError, invalidType } from '../../../shared/errors.ts';
 import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
-import { sumStats, type VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
+import { sumStats } from '../../../shared/vcpu-stats.ts';
 import type { Image, KvmImage } from '../images/image.ts';
 import { attachNativeVm, detachNativeVm, KvmMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
@@ -24,21 +22,9 @@ import { noRegisters, Vcpu } from './vcpu.ts';
 import { type GroupEvents, VcpuGroup } from './vcpu-group.ts';
 import { VcpuPool } from './vcpu-pool.ts';
 import { type CheckedOptions, checkOptions, type VirtualMachineOptions } from './vm-options.ts';
+import { asHypervisorError, type VmResult, type VmState, type VmStats } from './vm-result.ts';
 
-export type VmState = 'created' | 'loaded' | 'running' | 'paused' | 'finished' | 'disposed';
-
-/** How a VM ended. `vcpu`: the one that ended it, where one did. `error`: with reason 'error'. */
-export interface VmResult {
-  readonly reason: 'halt' | 'shutdown' | 'power-off' | 'reset' | 'stopped' | 'deadline' | 'program-end' | 'error';
-  readonly vcpu?: number;
-  readonly error?: HypervisorError;
-}
-
-/** Numbers of the whole VM and of each vCPU. */
-export interface VmStats {
-  readonly total: VcpuStatsSnapshot;
-  readonly vcpus: readonly VcpuStatsSnapshot[];
-}
+export type { VmResult, VmState, VmStats } from './vm-result.ts';
 
 /** What create() has put together. */
 interface Parts {
@@ -183,7 +169,7 @@ export class VirtualMachine {
     try {
       if (image.engine === 'host') {
         const { source, data } = image;
-        await this.#orFinish(this.#group.connect(this.#options.entries, this.#handlers(), { source, data }));
+        await this.#orFinish(this.#group.connect(this.#options.devices, { source, data }));
       } else await this.#loadKvm(image);
       // A stop may have come meanwhile.
       this.#require('load', 'created');
@@ -200,8 +186,11 @@ export class VirtualMachine {
         `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`,
       );
     }
-    const extra = (image.devices ?? []).map(device => ({ device, entry: describeDevice(device) }));
-    const kept = extra.filter(({ entry }) => !this.#options.entries.some(own => devicesOverlap(own, entry)));
+    const { devices } = this.#options;
+    const own = devices.map(describeDevice);
+    const extra = (image.devices ?? []).filter(
+      device => !own.some(entry => devicesOverlap(entry, describeDevice(device))),
+    );
     const boots = await image.load({ memory: this.memory, vcpus: this.vcpus.length });
     if (boots.length !== this.vcpus.length)
       throw new HypervisorError(
@@ -209,20 +198,13 @@ export class VirtualMachine {
         `the image has ${boots.length} start states for ${this.vcpus.length} vCPUs`,
       );
     this.#require('load', 'created');
-    const entries: DeviceEntry[] = [...this.#options.entries, ...kept.map(({ entry }) => entry)];
-    const handlers = [...this.#handlers(), ...kept.map(({ device }) => (isDeviceSpec(device) ? undefined : device))];
     await this.#orFinish(
       (async () => {
         if (image.platform === 'pc') this.#kvm?.createPlatform();
-        await this.#group.connect(entries, handlers, undefined);
+        await this.#group.connect([...devices, ...extra], undefined);
         await this.#group.boot(boots);
       })(),
     );
-  }
-
-  /** The user's closures, by device index. */
-  #handlers(): (DeviceHandlers | undefined)[] {
-    return this.#options.devices.map(device => (isDeviceSpec(device) ? undefined : device));
   }
 
   /** vCPUs that were made in part cannot be made again: the VM ends with the error. */
@@ -465,11 +447,4 @@ export class VirtualMachine {
 /** Asked twice, with an await between: a function, so that the compiler does not believe the first answer. */
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
-}
-
-/** Everything that ends a VM is a HypervisorError; what is not one becomes its cause. */
-function asHypervisorError(error: unknown): HypervisorError {
-  if (error instanceof HypervisorError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new HypervisorError('ERR_VCPU_DIED', `a vCPU could not go on: ${message}`, { cause: error });
 }

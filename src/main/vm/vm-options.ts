@@ -1,7 +1,7 @@
 // The options of VirtualMachine.create: their types and every check of them, before anything is made. Main thread.
 
 import type { Device, DeviceSpec } from '../../../shared/device.ts';
-import { type DeviceEntry, describeDevice, describeTable } from '../../../shared/device-table.ts';
+import { describeDevice, describeTable } from '../../../shared/device-table.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import { toU64, type U64 } from '../../../shared/units.ts';
@@ -62,7 +62,6 @@ export interface CheckedOptions {
   readonly engine: Engine | 'auto';
   readonly dirtyTracking: false | DirtyTrackingOptions;
   readonly devices: readonly (Device | DeviceSpec)[];
-  readonly entries: readonly DeviceEntry[];
   readonly pool: VcpuPool | undefined;
   readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number | undefined;
@@ -90,15 +89,13 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (onDebug !== undefined && typeof onDebug !== 'function') throw invalidType('onDebug', 'a function', onDebug);
   if (typeof trace !== 'boolean') throw invalidType('trace', 'a boolean', trace);
   if (!Array.isArray(devices)) throw invalidType('devices', 'an array', devices);
-  const entries = devices.map(describeDevice);
-  describeTable(entries);
+  describeTable(devices.map(describeDevice));
   return {
     ...checkMemory(options.memory),
     vcpus,
     engine,
     dirtyTracking: checkTracking(options.dirtyTracking),
     devices,
-    entries,
     pool,
     signal,
     deadlineMs,

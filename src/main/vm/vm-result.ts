@@ -1,0 +1,26 @@
+// What a VM says of itself: its state, how it ended, its numbers. Main thread; types, and the one conversion of errors.
+
+import { HypervisorError } from '../../../shared/errors.ts';
+import type { VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
+
+export type VmState = 'created' | 'loaded' | 'running' | 'paused' | 'finished' | 'disposed';
+
+/** How a VM ended. `vcpu`: the one that ended it, where one did. `error`: with reason 'error'. */
+export interface VmResult {
+  readonly reason: 'halt' | 'shutdown' | 'power-off' | 'reset' | 'stopped' | 'deadline' | 'program-end' | 'error';
+  readonly vcpu?: number;
+  readonly error?: HypervisorError;
+}
+
+/** Numbers of the whole VM and of each vCPU. */
+export interface VmStats {
+  readonly total: VcpuStatsSnapshot;
+  readonly vcpus: readonly VcpuStatsSnapshot[];
+}
+
+/** Everything that ends a VM is a HypervisorError; what is not one becomes its cause. */
+export function asHypervisorError(error: unknown): HypervisorError {
+  if (error instanceof HypervisorError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new HypervisorError('ERR_VCPU_DIED', `a vCPU could not go on: ${message}`, { cause: error });
+}
