@@ -16,8 +16,8 @@ interface Shape {
 }
 
 const SHAPES: readonly Shape[] = [
-  { label: '4 KiB', bytes: 4096, window: 256 << 10, calls: 2000 },
-  { label: '1 MiB', bytes: LARGEST, window: 8 << 20, calls: 16 },
+  { label: '4 KiB', bytes: 4096, window: 256 << 10, calls: 300 },
+  { label: '1 MiB', bytes: LARGEST, window: 8 << 20, calls: 4 },
 ];
 
 type Kind = 'read' | 'write' | 'memset';
@@ -61,8 +61,8 @@ export async function openCopies(baseline: Baseline, quick: boolean): Promise<Pa
         name: `${kind} ${shape.label}`,
         unit: 'ns',
         goal: { ratio: 1 },
-        rounds: quick ? 30 : 200,
-        warmup: quick ? 10 : 30,
+        rounds: quick ? 60 : 400,
+        warmup: quick ? 30 : 100,
         ours: () => run(memory, kind, buffer, shape) / shape.calls,
         theirs: async () => {
           const answer = await baseline.run('copies-run', kind, shape.bytes, shape.window, shape.calls);

@@ -82,19 +82,19 @@ export async function openExits(baseline: Baseline, quick: boolean): Promise<Par
       group,
       name: `${code}, device on ${where}`,
       unit: 'ns',
-      rounds: quick ? 15 : 60,
-      warmup: quick ? 5 : 10,
+      rounds: quick ? 40 : 300,
+      warmup: quick ? 20 : 50,
       ...(goal === undefined ? {} : { goal }),
       ours: async () => (await loop.run(count)) / count,
       theirs: async () => (await baseline.run('exits-run', name, count)).nanoseconds / count,
     });
   };
-  await add('exit round trip', 'vcpu', 16, 1000, { ratio: 1.05 });
-  await add('exit round trip', 'vcpu', 64, 400, { ratio: 1.05 });
-  await add('exit handed to another thread', 'main', 16, 200);
-  await add('exit handed to another thread', 'io', 16, 200);
-  await add('exit handed to another thread', 'main', 64, 150);
-  await add('exit handed to another thread', 'io', 64, 150);
+  await add('exit round trip', 'vcpu', 16, 200, { ratio: 1.05 });
+  await add('exit round trip', 'vcpu', 64, 100, { ratio: 1.05 });
+  await add('exit handed to another thread', 'main', 16, 50);
+  await add('exit handed to another thread', 'io', 16, 50);
+  await add('exit handed to another thread', 'main', 64, 30);
+  await add('exit handed to another thread', 'io', 64, 30);
   return {
     measures,
     async [Symbol.asyncDispose]() {
