@@ -402,16 +402,12 @@ export class GuestMemory {
 
   /** The one span of a small range; a range that crosses spans is an alignment error of the caller's, who asks for aligned words. */
   #span(addr: U64, size: number, write: boolean): Span {
-    const last = this.#last;
-    if (
-      typeof addr === 'number' &&
-      addr >= last.start &&
-      addr + size <= last.end &&
-      this.#words[GENERATION] === this.#generation &&
-      !(write && last.readOnly) &&
-      Number.isSafeInteger(addr)
-    )
-      return last;
+    if (typeof addr === 'number' && this.#isCurrent()) {
+      let span = this.#last;
+      const offset = addr - span.start;
+      if (offset >>> 0 !== offset || offset > span.size - size) span = this.#seek(addr, size);
+      if (span !== NO_SPAN && !(write && span.readOnly)) return span;
+    }
     const at = this.#range(addr, size);
     const [first] = this.#cover(at, size, write);
     if (first === undefined) throw unmapped(at, at, size);
