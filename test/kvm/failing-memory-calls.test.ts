@@ -2,8 +2,9 @@
 
 import type { KvmMemory, VirtualMachine } from 'node-kvm';
 import * as assert from 'uvu/assert';
+import { native } from '../../native/index.ts';
 import { codeOf } from '../errors.ts';
-import { failEachIoctl } from '../failing-ioctls.ts';
+import { ENOMEM, failEachIoctl } from '../failing-ioctls.ts';
 import { code, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { fdCount } from '../process-state.ts';
@@ -84,6 +85,19 @@ test('enableDirtyTracking(): off again in all slots, and complete when it works'
   assert.equal(dirty(memory), written.map(page => [page, PAGE]));
 });
 
+test('enableDirtyTracking(): after a failure at the last slot the others do not log either', async () => {
+  await using vm = await threeSlots();
+  const { memory } = vm;
+
+  native().injectFault('KVM_SET_USER_MEMORY_REGION', 3, ENOMEM);
+  assert.is(await codeOf(() => memory.enableDirtyTracking()), 'ERR_SYSCALL');
+  await runToEnd(vm);
+  memory.enableDirtyTracking();
+
+  // What the guest wrote while tracking was off is nobody's business.
+  assert.equal(dirty(memory), []);
+});
+
 test('getDirtyPages(): a failing slot loses nothing that the others have given', async () => {
   await using vm = await threeSlots();
   const { memory } = vm;
@@ -110,7 +124,35 @@ test('getDirtyPages(): a failing slot loses nothing that the others have given',
   assert.equal(reports.slice(1).flat(), []);
 });
 
-test('disableDirtyTracking() and removeRegion(): a failure is reported and can be tried again', async () => {
+test('setReadOnly(): a region that is being split is whole again after each failure', async () => {
+  await using vm = await threeSlots();
+  const { memory } = vm;
+  memory.enableDirtyTracking();
+  memory.write(SECOND, Uint8Array.of(1));
+  const before = layout(memory);
+
+  const failed = await failEachIoctl({
+    prepare: () => {},
+    run: () => memory.setReadOnly(SECOND + PAGE, PAGE, true),
+    undo: () => memory.setReadOnly(SECOND + PAGE, PAGE, false),
+    afterFailure(error) {
+      assert.is(error.code, 'ERR_SYSCALL');
+      assert.equal(layout(memory), before);
+    },
+  });
+  await runToEnd(vm);
+
+  // Read the log, delete one slot, create three.
+  assert.equal(failed, ['KVM_GET_DIRTY_LOG', ...Array(4).fill('KVM_SET_USER_MEMORY_REGION')]);
+  assert.is(vm.stats().total.exitsByReason['mmio'], undefined);
+  assert.equal(dirty(memory), [
+    [0x5000, PAGE],
+    [SECOND, 2 * PAGE],
+    [THIRD + 4 * PAGE, PAGE],
+  ]);
+});
+
+test('removeRegion(): a failure is reported, the region stays, and can be removed the next time', async () => {
   await using vm = await threeSlots();
   const { memory } = vm;
 
@@ -125,8 +167,10 @@ test('disableDirtyTracking() and removeRegion(): a failure is reported and can b
       assert.is(layout(memory).length, 3);
     },
   });
+  // The guest writes to all three: they are memory, not MMIO.
   await runToEnd(vm);
 
+  assert.is(vm.stats().total.exitsByReason['mmio'], undefined);
   assert.equal(failed, ['KVM_SET_USER_MEMORY_REGION']);
 });
 

@@ -22,4 +22,11 @@ test('nobody keeps the machine', async () => {
   assert.ok(child.sawEvent && child.msAfterEvent < 1000, `took ${child.msAfterEvent} ms`);
 });
 
+test('machines that do not run keep no process alive', async () => {
+  const child = await runHazard('idle-machine');
+
+  assert.is(child.code, 0, child.stderr);
+  assert.ok(child.sawEvent && child.msAfterEvent < 1000, `took ${child.msAfterEvent} ms`);
+});
+
 test.run();
