@@ -7,6 +7,7 @@ import { KVM_EXIT, KVM_RUN, VCPU_STATS } from '../shared/generated/kvm-abi.ts';
 /** The last page below 4 GiB: x86 starts at its byte 0xff0, with a code segment whose base is 0xffff0000. */
 const CODE_PAGE = 0xffff_f000;
 const CODE_SLOT = 200;
+const EINTR = 4;
 /** Where the orders lie in the page: an address (32 bits) and a byte. */
 const ORDER_AT = 0x800;
 const RESET = [0xe9, 0x0d, 0xf0]; // jmp near to offset 0xf000 of the segment, which is this page's first byte
@@ -58,6 +59,8 @@ export class TinyGuest {
     let how: 'ram' | 'mmio' = 'ram';
     for (;;) {
       const result = this.#vcpu.run();
+      // Any signal to the thread ends KVM_RUN: a profiler's, for example.
+      if (result === -EINTR) continue;
       if (result < 0) throw new Error(`KVM_RUN: ${result}`);
       const reason = this.#run.getUint32(KVM_RUN.exitReason, true);
       if (reason === KVM_EXIT.HLT) return how;
