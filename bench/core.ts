@@ -1,9 +1,9 @@
 // `npm run bench:core`: the core's costs, measured side by side with C++ that does the same in the same run. Main thread.
 // A missed goal is printed as missed and does not fail the run; a side that did not do its work does.
 
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
+import { probe } from 'node-kvm';
 import { Baseline, compileCommand } from './core/baseline.ts';
 import { openCopies } from './core/copies.ts';
 import { openExits } from './core/exits.ts';
@@ -54,7 +54,7 @@ function options(): Options {
 }
 
 async function measure({ quick, only }: Options): Promise<Report> {
-  const kvm = process.env['NODE_KVM_DEVICE'] ?? '/dev/kvm';
+  const { kvm } = probe();
   const results: Result[] = [];
   const skipped: Skipped[] = [];
   // Prints nothing where standard error is no terminal.
@@ -67,8 +67,9 @@ async function measure({ quick, only }: Options): Promise<Report> {
   await using baseline = Baseline.start();
   for (const { name, needsKvm, open } of PARTS) {
     if (only !== undefined && name !== only) continue;
-    if (needsKvm && !existsSync(kvm)) {
-      skipped.push({ part: name, reason: `there is no ${kvm}` });
+    // Only absence skips: a device that is there and fails is a failure.
+    if (needsKvm && !kvm.present) {
+      skipped.push({ part: name, reason: `there is no ${kvm.device}` });
       continue;
     }
     await using part = await open(baseline, quick);

@@ -1,7 +1,6 @@
-// How results are shown: a table on the terminal, or JSON. Pure but for the machine's description. Main thread.
+// How results are shown: a table on the terminal, or JSON. Main thread.
 
-import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, release } from 'node:os';
+import { probe } from 'node-kvm';
 import { table } from 'table';
 import type { Goal, Result, Spread } from './rounds.ts';
 
@@ -21,32 +20,17 @@ export interface Report {
 
 /** Where the figures come from. */
 export function describeMachine(): Record<string, string | number> {
-  return {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cpus: availableParallelism(),
-    kernel: release(),
-    node: process.version,
-    kvm: kvmKind(),
-  };
+  const { system, node, kvm } = probe();
+  return { cpu: system.cpuModel, cpus: system.cpus, kernel: system.kernel, node: node.version, kvm: kvm.kind };
 }
 
-/** The kernel's modules that /dev/kvm can come from. */
-function kvmKind(): string {
-  try {
-    const modules = readFileSync('/proc/modules', 'utf8').match(/^kvm_(intel|amd|pvm)\b/m);
-    return modules?.[0] ?? 'built into the kernel, or none';
-  } catch {
-    return 'unknown';
-  }
-}
-
-const signed = (value: number) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+const digits = (value: number) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
 function amount(value: number, unit: Result['unit']): string {
-  if (unit === 'bytes') return value >= 1 << 20 ? `${signed(value / (1 << 20))} MiB` : `${signed(value / 1024)} KiB`;
-  if (value >= 1e6) return `${signed(value / 1e6)} ms`;
-  if (value >= 1e3) return `${signed(value / 1e3)} µs`;
-  return `${signed(value)} ns`;
+  if (unit === 'bytes') return value >= 1 << 20 ? `${digits(value / (1 << 20))} MiB` : `${digits(value / 1024)} KiB`;
+  if (value >= 1e6) return `${digits(value / 1e6)} ms`;
+  if (value >= 1e3) return `${digits(value / 1e3)} µs`;
+  return `${digits(value)} ns`;
 }
 
 const spreadOf = ({ p5, p95 }: Spread) => `${p5.toFixed(2)} to ${p95.toFixed(2)}`;
