@@ -35,7 +35,8 @@ const writer = `
     ];
     Atomics.add(words, ${READY}, 1);
     for (let epoch = 1; epoch <= ${EPOCHS}; epoch++) {
-      Atomics.wait(words, ${EPOCH}, epoch - 1);
+      // In a loop: the notify for the epoch before may come only now.
+      while (Atomics.load(words, ${EPOCH}) < epoch) Atomics.wait(words, ${EPOCH}, epoch - 1);
       methods[epoch % methods.length](epoch);
       Atomics.add(words, ${DONE}, 1);
     }
