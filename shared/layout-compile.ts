@@ -22,7 +22,13 @@ export interface ScalarSpec {
 export type Spec =
   | ScalarSpec
   | { readonly kind: 'padding'; readonly name: string; readonly size: number }
-  | { readonly kind: 'array'; readonly name: string; readonly size: number; readonly element: Spec; readonly length: number }
+  | {
+      readonly kind: 'array';
+      readonly name: string;
+      readonly size: number;
+      readonly element: Spec;
+      readonly length: number;
+    }
   | {
       readonly kind: 'struct';
       readonly name: string;
@@ -86,7 +92,10 @@ class Writer {
    */
   emit(spec: Spec, value: string, path: string, at: string, list: string | undefined): void {
     if (spec.kind === 'padding') return;
-    if (spec.kind === 'scalar') return this.#scalar(spec, value, path, at, list);
+    if (spec.kind === 'scalar') {
+      this.#scalar(spec, value, path, at, list);
+      return;
+    }
     const held = this.name('h');
     this.checks.push(`const ${held} = ${value};`);
     if (spec.kind === 'struct') {
@@ -133,7 +142,8 @@ class Writer {
 }
 
 function inlineTest(spec: ScalarSpec, v: string): string {
-  const integer = (min: number, max: number) => `typeof ${v} === 'number' && ${v} >= ${min} && ${v} <= ${max} && Number.isInteger(${v})`;
+  const integer = (min: number, max: number) =>
+    `typeof ${v} === 'number' && ${v} >= ${min} && ${v} <= ${max} && Number.isInteger(${v})`;
   switch (spec.type) {
     case 'u64':
       return `typeof ${v} === 'bigint' && BigInt.asUintN(64, ${v}) === ${v}`;
@@ -188,12 +198,21 @@ class Reader {
 function generate(spec: Spec): Pick<Program, 'read' | 'write'> {
   const before: string[] = [];
   const value = new Reader().emit(spec, 'offset', before);
-  const read = new Function('view', 'offset', `'use strict'; ${before.join('\n')}\nreturn ${value};`) as Program['read'];
+  const read = new Function(
+    'view',
+    'offset',
+    `'use strict'; ${before.join('\n')}\nreturn ${value};`,
+  ) as Program['read'];
   const writer = new Writer();
   writer.emit(spec, 'value', "'value'", 'offset', undefined);
   const checks = writer.scalars.map((_check, index) => `check${index}`);
   const body = [...writer.checks, ...writer.stores].join('\n');
-  const make = new Function('object', 'list', ...checks, `'use strict'; return (view, offset, value) => {\n${body}\n};`);
+  const make = new Function(
+    'object',
+    'list',
+    ...checks,
+    `'use strict'; return (view, offset, value) => {\n${body}\n};`,
+  );
   return { read, write: make(checkObject, checkList, ...writer.scalars) as Program['write'] };
 }
 
@@ -226,7 +245,9 @@ function decode(spec: Spec, view: DataView, at: number): unknown {
     case 'scalar':
       return accessor<Getter>('get', spec).call(view, at, spec.littleEndian);
     case 'array':
-      return Array.from({ length: spec.length }, (_none, index) => decode(spec.element, view, at + index * spec.element.size));
+      return Array.from({ length: spec.length }, (_none, index) =>
+        decode(spec.element, view, at + index * spec.element.size),
+      );
     case 'struct': {
       const result: Record<string, unknown> = {};
       let offset = at;
@@ -261,7 +282,13 @@ function gather(spec: Spec, value: unknown, path: string, into: (number | bigint
   }
 }
 
-function encode(spec: Spec, view: DataView, at: number, from: readonly (number | bigint)[], cursor: { next: number }): void {
+function encode(
+  spec: Spec,
+  view: DataView,
+  at: number,
+  from: readonly (number | bigint)[],
+  cursor: { next: number },
+): void {
   switch (spec.kind) {
     case 'padding':
       return;
@@ -269,7 +296,8 @@ function encode(spec: Spec, view: DataView, at: number, from: readonly (number |
       accessor<Setter>('set', spec).call(view, at, from[cursor.next++] as number | bigint, spec.littleEndian);
       return;
     case 'array':
-      for (let index = 0; index < spec.length; index++) encode(spec.element, view, at + index * spec.element.size, from, cursor);
+      for (let index = 0; index < spec.length; index++)
+        encode(spec.element, view, at + index * spec.element.size, from, cursor);
       return;
     case 'struct': {
       let offset = at;

@@ -7,7 +7,14 @@
 // generation proves that none was; otherwise the owner is asked to post again, and this thread sleeps on GENERATION.
 
 import { HypervisorError } from './errors.ts';
-import { DISPOSED, GENERATION, type MemoryHandle, type MemoryMessage, POSTED, type RegionDescriptor } from './memory-layout.ts';
+import {
+  DISPOSED,
+  GENERATION,
+  type MemoryHandle,
+  type MemoryMessage,
+  POSTED,
+  type RegionDescriptor,
+} from './memory-layout.ts';
 
 /** Longest wait for the owner's answer: it answers from its event loop. */
 const ANSWER_MS = 1000;
@@ -81,14 +88,15 @@ export class TableFeed {
     for (;;) {
       const generation = Atomics.load(this.#words, GENERATION);
       this.#drain();
-      if (Atomics.load(this.#words, DISPOSED) !== 0) throw new HypervisorError('ERR_DISPOSED', 'the memory was disposed');
+      if (Atomics.load(this.#words, DISPOSED) !== 0)
+        throw new HypervisorError('ERR_DISPOSED', 'the memory was disposed');
       if (this.#latest.generation > asked) return;
       const left = deadline - Date.now();
       if (left <= 0) {
         throw new HypervisorError(
           'ERR_TIMEOUT',
           `the handle is of table ${asked}, there is a newer one, and the owner did not post it within ${ANSWER_MS} ms: ` +
-            'take the handle just before it is sent, or let the owner\'s event loop run',
+            "take the handle just before it is sent, or let the owner's event loop run",
         );
       }
       Atomics.wait(this.#words, GENERATION, generation, left);

@@ -18,7 +18,7 @@ const BASE_PAGES = 40;
 /** Regions come and go in pages [0, WINDOW). */
 const WINDOW = 160;
 const OPERATIONS = 1000;
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 115);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 125);
 const ENOMEM = 12;
 
 const page = fc.integer({ min: 0, max: WINDOW - 1 });

@@ -150,13 +150,19 @@ export class DirtyHarvest {
   ranges(): DirtyPageInfo[] {
     this.#check();
     const ranges: { guestAddr: number; size: number }[] = [];
+    let last = { guestAddr: 0, size: 0 };
+    let end = -1;
     for (const { region, taken } of this.#parts) {
       const firstPage = region.offset / PAGE_SIZE;
       taken.eachRun(firstPage, region.size / PAGE_SIZE, (page, pages) => {
         const guestAddr = region.guestAddr + (page - firstPage) * PAGE_SIZE;
-        const last = ranges.at(-1);
-        if (last !== undefined && last.guestAddr + last.size === guestAddr) last.size += pages * PAGE_SIZE;
-        else ranges.push({ guestAddr, size: pages * PAGE_SIZE });
+        const size = pages * PAGE_SIZE;
+        if (guestAddr === end) last.size += size;
+        else {
+          last = { guestAddr, size };
+          ranges.push(last);
+        }
+        end = guestAddr + size;
       });
     }
     return ranges;
