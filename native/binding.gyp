@@ -11,6 +11,7 @@
       'sources': [
         'binding/addon.cc',
         'binding/args.cc',
+        'binding/collect.cc',
         'binding/errors.cc',
         'binding/memory.cc',
         'binding/shared_buffer.cc',

@@ -151,6 +151,11 @@ export interface NativeAddon {
   getAffinity(): number[];
   /** CLOCK_MONOTONIC, nanoseconds: the clock of the stats. */
   monotonicNs(): number;
+  /**
+   * Collects everything unreachable on the calling thread, and with it unmaps guest RAM that nobody holds. Blocks for some milliseconds.
+   * False where this V8 offers no such function.
+   */
+  collectGarbage(): boolean;
   /** Tests only: the `nth` (1 = next) call from now on of a KVM ioctl by this name ('*' = any) fails with `errno`, once. '' disarms. KVM_RUN is not covered. */
   injectFault(ioctl: string, nth: number, errno: number): void;
 }

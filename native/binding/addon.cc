@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "binding/addon_data.h"
+#include "binding/collect.h"
 #include "binding/errors.h"
 #include "binding/memory.h"
 #include "binding/system_handle.h"
@@ -66,6 +67,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<SetAffinity>("setAffinity"),
       Function<GetAffinity>("getAffinity"),
       Function<MonotonicNs>("monotonicNs"),
+      Function<CollectGarbage>("collectGarbage"),
       Function<InjectFault>("injectFault"),
   };
   napi_define_properties(env, exports, std::size(functions), functions);

@@ -68,12 +68,10 @@ async function standalone(name, flags) {
 }
 
 /** The addon of binding.gyp in a tree of its own, so that the ordinary build stays as it is. */
-async function buildAddon(nodeGyp) {
+function copyAddon() {
   const tree = join(OUT, 'addon');
-  console.log('sanitize: the addon under address,undefined');
-  for (const name of ['binding.gyp', 'binding', 'kvm', 'sys']) cpSync(join('native', name), join(tree, name), { recursive: true });
-  const args = ['rebuild', '--directory', tree, '--jobs', 'max', '--silent', '--', '-Dsanitize=1'];
-  await run(process.execPath, [nodeGyp, ...args]);
+  for (const name of ['binding.gyp', 'binding', 'kvm', 'sys'])
+    cpSync(join('native', name), join(tree, name), { recursive: true });
   return tree;
 }
 
@@ -82,9 +80,9 @@ const selected = (args, name) => args.length === 0 || args.some(part => name.inc
 
 /**
  * @param args parts to run, all of them when empty: 'address', 'thread', 'addon', 'hazards'.
- * @param nodeGyp path of node-gyp's script.
+ * @param buildAddon builds the addon in a folder, with arguments for gyp.
  */
-export async function sanitize(args, { nodeGyp }) {
+export async function sanitize(args, { buildAddon }) {
   rmSync(OUT, { recursive: true, force: true });
   mkdirSync(REPORTS, { recursive: true });
   const device = process.env['NODE_KVM_DEVICE'] ?? '/dev/kvm';
@@ -94,7 +92,9 @@ export async function sanitize(args, { nodeGyp }) {
   if (selected(args, 'thread')) await standalone('thread', 'thread');
   if (!selected(args, 'addon') && !selected(args, 'hazards')) return;
 
-  const tree = await buildAddon(nodeGyp);
+  const tree = copyAddon();
+  console.log('sanitize: the addon under address,undefined');
+  await buildAddon(tree, ['-Dsanitize=1']);
   const libasan = spawnSync(cxx, ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
   const env = {
     LD_PRELOAD: libasan,

@@ -1,17 +1,15 @@
 // A thread that goes back to the pool lets go of the VM that it served. Pool threads.
 // Guest RAM is unmapped when the last SharedArrayBuffer over it is collected, and an idle thread never collects by itself:
 // gigabytes would stay mapped until some later VM happens to allocate enough on this thread. A collection of the small heap of
-// such a thread takes some 3 ms, which the next VM on it should not have to wait for, unless much would be kept.
+// such a thread takes milliseconds, which the next VM on it should not have to wait for, unless much would be kept.
 
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { native } from '../../native/index.ts';
 import { MIB } from '../../shared/units.ts';
 
 /** From here on a collection is worth its time at once. */
 const BYTES_KEPT_MAX = 64 * MIB;
 const IDLE_MS = 20;
 
-let collector: (() => void) | undefined;
 let keptBytes = 0;
 let timer: NodeJS.Timeout | undefined;
 
@@ -28,13 +26,7 @@ export function keepBusy(): void {
   clearTimeout(timer);
 }
 
-/** Runs the collector, where this V8 hands it out; otherwise the memory goes with the next ordinary collection. */
 function collect(): void {
-  if (collector === undefined) {
-    setFlagsFromString('--expose-gc');
-    const gc: unknown = runInNewContext("typeof gc === 'function' ? gc : undefined");
-    collector = typeof gc === 'function' ? () => gc() : () => {};
-  }
-  collector();
+  native().collectGarbage();
   keptBytes = 0;
 }
