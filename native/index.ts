@@ -113,6 +113,8 @@ export interface NativeAddon {
   mapMemory(spec: MapSpec): NativeMapping;
   /** A buffer over memory that somebody else owns and keeps. Unsafe: checked against /proc/self/maps only. */
   wrapExternal(hostAddr: bigint, size: number, writable: boolean): SharedArrayBuffer;
+  /** The library has let go of the buffer: tells V8 what its collection would free. Once per buffer of mapMemory(). */
+  countGarbage(buffer: SharedArrayBuffer): void;
   /** Address of a shared buffer's first byte (a shared WebAssembly.Memory's). */
   addressOf(buffer: SharedArrayBuffer): bigint;
   /** MADV_POPULATE_WRITE over [offset, offset + length) on `threads` threads; blocks. */

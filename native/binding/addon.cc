@@ -53,6 +53,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<SetErrorClass>("setErrorClass"),
       Function<MapMemory>("mapMemory"),
       Function<WrapExternal>("wrapExternal"),
+      Function<CountGarbage>("countGarbage"),
       Function<AddressOf>("addressOf"),
       Function<Prefault>("prefault"),
       Function<Fill>("fill"),

@@ -111,21 +111,24 @@ std::string OutOfBounds(const char* what, uint64_t offset, uint64_t length, uint
   return std::string(what) + ": " + Hex(length) + " bytes at " + Hex(offset) + " do not lie in " + Hex(size) + " bytes";
 }
 
-// Tells V8 what hangs on a buffer. It does not count shared memory by itself: without this, gigabytes that were
-// disposed of wait for a collection that a few small objects give it no reason to make. Capped: how much of a large
-// memory is committed is not known, and V8 answers some gigabytes at once with a full collection there and then.
+// Tells V8 how much hangs on a buffer, until the buffer is collected: V8 does not count shared memory by itself.
 void CountAsExternal(Napi::Env env, napi_value buffer, size_t size) {
-  constexpr size_t kMostCounted = size_t{512} << 20;
   int64_t total = 0;
   const auto uncount = [](napi_env finalizing, void*, void* hint) {
     int64_t left = 0;
     napi_adjust_external_memory(finalizing, -static_cast<int64_t>(reinterpret_cast<uintptr_t>(hint)), &left);
   };
   // SAFETY: the hint is the number itself, never followed as a pointer.
-  void* hint = reinterpret_cast<void*>(static_cast<uintptr_t>(std::min(size, kMostCounted)));
+  void* hint = reinterpret_cast<void*>(static_cast<uintptr_t>(size));
   if (napi_add_finalizer(env, buffer, nullptr, uncount, hint, nullptr) != napi_ok) return;
-  napi_adjust_external_memory(env, static_cast<int64_t>(std::min(size, kMostCounted)), &total);
+  napi_adjust_external_memory(env, static_cast<int64_t>(size), &total);
 }
+
+// Memory in use is counted for little, because V8 answers every few dozen megabytes with a collection that would free nothing;
+// enough that memories which somebody forgot to dispose of are noticed. Garbage is counted in earnest, up to a bound: how
+// much of a large memory is committed is not known, and V8 answers gigabytes at once with a full collection there and then.
+constexpr size_t kMostCountedInUse = size_t{1} << 20;
+constexpr size_t kMostCountedAsGarbage = size_t{512} << 20;
 
 }  // namespace
 
@@ -158,7 +161,7 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
   const auto address = reinterpret_cast<uintptr_t>(mapped.value().data());
   const Napi::Value buffer = NewSharedBuffer(env, std::make_shared<sys::Mapping>(std::move(mapped.value())));
   if (buffer.IsEmpty()) return {};
-  CountAsExternal(env, buffer, spec.size);
+  CountAsExternal(env, buffer, std::min(spec.size, kMostCountedInUse));
   napi_value result = nullptr;
   if (napi_create_object(env, &result) != napi_ok) return {};
   napi_set_named_property(env, result, "buffer", buffer);
@@ -180,6 +183,14 @@ Napi::Value WrapExternal(const Napi::CallbackInfo& info) {
   }
   // SAFETY: mapped now; that it stays so is the caller's promise, as wrapExternal documents.
   return NewBorrowedBuffer(info.Env(), reinterpret_cast<void*>(address), size);
+}
+
+Napi::Value CountGarbage(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> memory = args.Shared(0, "buffer");
+  if (args.failed()) return {};
+  CountAsExternal(info.Env(), info[0], std::min(memory.size(), kMostCountedAsGarbage));
+  return info.Env().Undefined();
 }
 
 Napi::Value AddressOf(const Napi::CallbackInfo& info) {

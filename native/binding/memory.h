@@ -9,6 +9,7 @@ namespace binding {
 
 Napi::Value MapMemory(const Napi::CallbackInfo& info);
 Napi::Value WrapExternal(const Napi::CallbackInfo& info);
+Napi::Value CountGarbage(const Napi::CallbackInfo& info);
 Napi::Value AddressOf(const Napi::CallbackInfo& info);
 Napi::Value Prefault(const Napi::CallbackInfo& info);
 Napi::Value Fill(const Napi::CallbackInfo& info);

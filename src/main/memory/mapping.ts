@@ -27,7 +27,12 @@ export class Mapping {
   #pending: DirtyBitmap;
   #taken: DirtyBitmap;
 
-  constructor(buffer: SharedArrayBuffer, hostAddr: bigint, wasm?: WasmMemory) {
+  /** Ours: the library mapped it, and it is unmapped with its last buffer. */
+  readonly #isOurs: boolean;
+
+  constructor(buffer: SharedArrayBuffer, hostAddr: bigint, from: { wasm?: WasmMemory; isOurs?: boolean } = {}) {
+    const { wasm, isOurs = false } = from;
+    this.#isOurs = isOurs;
     this.buffer = buffer;
     this.hostAddr = hostAddr;
     this.wasm = wasm;
@@ -36,6 +41,11 @@ export class Mapping {
     this.#markBytes = new Uint8Array(this.marks);
     this.#pending = new DirtyBitmap(this.pages);
     this.#taken = new DirtyBitmap(this.pages);
+  }
+
+  /** No region lies here any more: what is left are references that users may hold. */
+  letGo(): void {
+    if (this.#isOurs) native().countGarbage(this.buffer);
   }
 
   get pending(): DirtyBitmap {
@@ -80,7 +90,7 @@ function createNative(plan: MapPlan, kind: 'anonymous' | 'memfd' | 'file', size:
   const { file, hugePages } = plan;
   const source = file === undefined ? {} : { path: file.path, shared: file.shared, fileOffset: file.offset };
   const { buffer, hostAddr } = native().mapMemory({ size, kind, hugePages, name, ...source });
-  return new Mapping(buffer, hostAddr);
+  return new Mapping(buffer, hostAddr, { isOurs: true });
 }
 
 function createWasm(size: number): Mapping {
@@ -88,7 +98,7 @@ function createWasm(size: number): Mapping {
   const pages = size / (64 * KIB);
   // initial == maximum: it never grows, so its buffer is the same object for good.
   const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  return new Mapping(wasm.buffer, native().addressOf(wasm.buffer), wasm);
+  return new Mapping(wasm.buffer, native().addressOf(wasm.buffer), { wasm });
 }
 
 /** Where an external range lies: in which buffer, and at which offset of it. */

@@ -116,6 +116,7 @@ export class MemoryOwner {
     if (region === undefined) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region begins at ${hex(guestAddr)}`);
     this.#slots.replace([region], []);
     this.#change([region], []);
+    if (!this.#regions.some(({ mapping }) => mapping === region.mapping)) region.mapping.letGo();
   }
 
   /** The range must be mapped without a gap, which the caller has checked. */
@@ -234,6 +235,7 @@ export class MemoryOwner {
       throw new HypervisorError('ERR_MEMORY_IN_USE', 'a VirtualMachine runs on this memory: dispose it first');
     }
     this.#slots.drop();
+    for (const mapping of new Set(this.#regions.map(region => region.mapping))) mapping.letGo();
     this.#regions = [];
     this.#publisher.dispose();
   }
