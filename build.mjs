@@ -33,7 +33,9 @@ function run(command, args, { env = {}, quiet = false } = {}) {
     child.on('error', error => reject(new Error(`${command}: ${error.message}`)));
     child.on('close', (code, signal) => {
       if (code === 0) return resolve(output);
-      reject(new Error(`${quiet ? output : ''}${command} ${args.join(' ')} ended with ${signal ?? code}`));
+      const message = `${quiet ? output : ''}${command} ${args.join(' ')} ended with ${signal ?? code}`;
+      // 2 is wrong usage, or something missing on the machine: it stays 2.
+      reject(Object.assign(new Error(message), { exitStatus: code === 2 ? 2 : 1 }));
     });
   });
 }
@@ -53,7 +55,7 @@ function walk(folder, keep) {
 /** Installs the dependencies of a fresh clone. */
 async function install() {
   if (existsSync('node_modules/.package-lock.json')) return;
-  console.log('build: installing dependencies (npm ci)');
+  console.error('build: installing dependencies (npm ci)');
   await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
@@ -83,7 +85,7 @@ async function withLock(path, body) {
     const owner = existsSync(path) ? readFileSync(path, 'utf8') : '';
     if (owner !== '' && !existsSync(`/proc/${owner}`)) rmSync(path, { force: true });
     else {
-      if (!announced) console.log(`build: waiting for another build (process ${owner})`);
+      if (!announced) console.error(`build: waiting for another build (process ${owner})`);
       announced = true;
       await new Promise(resolve => setTimeout(resolve, 200));
     }
@@ -93,6 +95,16 @@ async function withLock(path, body) {
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+/** node-gyp on the binding.gyp in `directory`, with Node's own headers where they are installed beside it. */
+async function buildAddon(directory, env = {}) {
+  const prefix = join(dirname(process.execPath), '..');
+  if (!process.env['npm_config_nodedir'] && existsSync(join(prefix, 'include/node/node_api.h')))
+    env = { ...env, npm_config_nodedir: prefix };
+  const verbose = process.env['VERBOSE'] === '1';
+  const args = ['configure', 'build', '--directory', directory, '--jobs', 'max', verbose ? '--verbose' : '--silent'];
+  await node(nodeGyp(), args, { env, quiet: !verbose });
 }
 
 /** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
@@ -114,7 +126,7 @@ async function buildNative() {
   mkdirSync('build', { recursive: true });
   mkdirSync('shared/generated', { recursive: true });
   const cxx = process.env['CXX'] ?? 'g++';
-  console.log('build: KVM ABI from the kernel headers');
+  console.error('build: KVM ABI from the kernel headers');
   await run(cxx, [
     '-std=c++20',
     '-Wall',
@@ -127,17 +139,8 @@ async function buildNative() {
   ]);
   writeFileSync(abi, await run('build/kvm-abi', [], { quiet: true }));
 
-  console.log('build: native addon');
-  const env = {};
-  const prefix = join(dirname(process.execPath), '..');
-  if (!process.env['npm_config_nodedir'] && existsSync(join(prefix, 'include/node/node_api.h')))
-    env['npm_config_nodedir'] = prefix;
-  const verbose = process.env['VERBOSE'] === '1';
-  await node(
-    nodeGyp(),
-    ['configure', 'build', '--directory', 'native', '--jobs', 'max', ...(verbose ? ['--verbose'] : ['--silent'])],
-    { env, quiet: !verbose },
-  );
+  console.error('build: native addon');
+  await buildAddon('native');
   mkdirSync(dirname(addon), { recursive: true });
   cpSync('native/build/Release/node_kvm.node', addon);
   await run('strip', ['--strip-unneeded', addon]);
@@ -270,7 +273,12 @@ const jobs = {
     await buildAll();
     await buildPrograms(['test']);
     const { sanitize } = await import('./native/test/sanitize.mjs');
-    await sanitize(args, { nodeGyp: nodeGyp() });
+    await sanitize(args, { buildAddon });
+  },
+  async machine(args) {
+    await buildAll();
+    await buildPrograms(['test', 'examples']);
+    await node('build/test/machine/run.js', args);
   },
   async package(args) {
     await buildAll();
@@ -294,5 +302,5 @@ try {
   await jobs[job](args);
 } catch (error) {
   console.error(`build: ${error.message}`);
-  process.exitCode = 1;
+  process.exitCode = error.exitStatus ?? 1;
 }

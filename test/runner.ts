@@ -1,31 +1,26 @@
 // Runs test files: each in a process of its own, with a time limit, two at a time. Passing means exit status 0 *and*
 // uvu's summary with Passed == Total > 0 (or nothing but counted skips): uvu alone calls an empty run a success.
-// Usage: node build/test/runner.js [part of a file's path ...]; TEST_TIMEOUT_SECONDS, TEST_JOBS.
+// Usage: node build/test/runner.js [part of a file's path ...]; TEST_TIMEOUT_SECONDS, TEST_JOBS. TEST_REPORT names a file
+// (or a serial line) that each outcome is appended to as a line of JSON, at once.
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { appendFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { describe, type Outcome, summarize } from './report.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const timeoutSeconds = Number(process.env['TEST_TIMEOUT_SECONDS'] ?? 180);
 const jobs = Number(process.env['TEST_JOBS'] ?? Math.min(2, availableParallelism()));
 const filters = process.argv.slice(2);
-
-interface Outcome {
-  readonly file: string;
-  readonly output: string;
-  readonly passed: number;
-  readonly failed: number;
-  readonly skips: readonly string[];
-  readonly problem: string | undefined;
-}
+const report = process.env['TEST_REPORT'];
 
 function runFile(file: string): Promise<Outcome> {
   return new Promise(resolve => {
+    const begin = Date.now();
     // A group of its own, so that a file that hangs is ended with everything that it started.
-    const child = spawn(process.execPath, ['--enable-source-maps', file], {
+    const child = spawn(process.execPath, ['--enable-source-maps', join(here, file)], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -58,6 +53,7 @@ function runFile(file: string): Promise<Outcome> {
         failed: Math.max(total - passed, problem === undefined ? 0 : 1),
         skips,
         problem,
+        seconds: (Date.now() - begin) / 1000,
       });
     });
   });
@@ -78,28 +74,14 @@ const queue = [...files];
 const outcomes: Outcome[] = [];
 async function drain(): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const begin = Date.now();
-    const outcome = await runFile(join(here, file));
+    const outcome = await runFile(file);
     outcomes.push(outcome);
-    const skip = outcome.skips.length > 0 ? `, ${outcome.skips.length} suites skipped` : '';
-    const verdict = outcome.problem === undefined ? 'ok  ' : 'FAIL';
-    console.log(
-      `${verdict} ${relative('.', file)} (${outcome.passed} passed${skip}, ${((Date.now() - begin) / 1000).toFixed(1)} s)`,
-    );
-    if (outcome.problem !== undefined)
-      console.log(`     ${outcome.problem}\n${outcome.output.replace(/^/gm, '     | ')}`);
-    else if (process.env['VERBOSE'] === '1') console.log(outcome.output);
+    console.log(describe(outcome, process.env['VERBOSE'] === '1'));
+    if (report !== undefined) appendFileSync(report, `${JSON.stringify(outcome)}\n`);
   }
 }
 await Promise.all(Array.from({ length: Math.max(1, jobs) }, drain));
 
-let skipped = 0;
-for (const line of outcomes.flatMap(outcome => outcome.skips)) {
-  skipped += Number(line.split(' ')[2]);
-  console.log(line);
-}
-const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
-const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
-console.log(`${files.length} files, ${((Date.now() - started) / 1000).toFixed(1)} s`);
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+const { text, ok } = summarize(outcomes, (Date.now() - started) / 1000);
+console.log(text);
+process.exitCode = ok ? 0 : 1;

@@ -1,0 +1,104 @@
+// One start of the emulated machine: QEMU without hardware virtualization, whose emulated AMD processor has SVM, so that the
+// kernel in it offers an ordinary /dev/kvm. Host side. Says when the machine is lost: gone without its exit line, or silent.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Outcome } from '../report.ts';
+import type { MachineEnd } from './batch.ts';
+import type { Parts } from './parts.ts';
+
+export interface MachineOptions {
+  readonly parts: Parts;
+  /** A shell script; its TEST_REPORT is the machine's second serial line. */
+  readonly job: string;
+  /** Gets the machine's console. */
+  readonly consoleLog: string;
+  /** No sign of life for so long: lost. */
+  readonly silenceSeconds: number;
+  /** Alive, but no outcome for so long: lost. */
+  readonly outcomeSeconds: number;
+  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onReady: (seconds: number) => void;
+}
+
+/** oops=panic and -no-reboot: a kernel that trips over the emulation ends the machine instead of answering for the tests. */
+const COMMAND_LINE = 'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off';
+
+const disk = (id: string, file: string) => [
+  '-drive',
+  `id=${id},if=none,format=raw,readonly=on,file=${file}`,
+  '-device',
+  `virtio-blk-pci,drive=${id}`,
+];
+
+function qemuArguments({ parts, consoleLog }: MachineOptions, jobDisk: string): string[] {
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-M', 'pc', '-m', '3G', '-smp', '2'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-kernel', parts.kernel, '-initrd', parts.initrd, '-append', COMMAND_LINE],
+    ...['-serial', `file:${consoleLog}`, '-serial', 'stdio'],
+    ...disk('root', parts.root),
+    ...disk('job', jobDisk),
+  ];
+}
+
+/** Starts a machine, waits for its end, and ends it where it does not end by itself. */
+export async function runEmulatedMachine(options: MachineOptions): Promise<MachineEnd> {
+  const { onOutcome, onReady, silenceSeconds, outcomeSeconds } = options;
+  const scratch = mkdtempSync(join(tmpdir(), 'node-kvm-machine-'));
+  const jobDisk = join(scratch, 'job');
+  // Whole sectors; the shell takes the rest for empty lines.
+  writeFileSync(jobDisk, options.job.padEnd(Math.ceil(options.job.length / 512) * 512, '\n'));
+
+  const begin = Date.now();
+  // Low priority: the machine computes without a pause, and nobody waits for it as for the programs beside it.
+  const qemu = spawn('nice', ['-n', '10', 'qemu-system-x86_64', ...qemuArguments(options, jobDisk)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const endWithUs = () => qemu.kill('SIGKILL');
+  process.once('exit', endWithUs);
+  try {
+    return await new Promise<MachineEnd>((resolve, reject) => {
+      let lastLine = begin;
+      let lastOutcome = begin;
+      let messages = '';
+      qemu.stderr.on('data', data => (messages += data));
+      qemu.on('error', reject);
+      qemu.on('close', (code, signal) => {
+        resolve({
+          kind: 'lost',
+          why: `ended without its exit line (QEMU: ${signal ?? code}${messages && `, ${messages.trim()}`})`,
+        });
+      });
+      createInterface({ input: qemu.stdout }).on('line', line => {
+        lastLine = Date.now();
+        const exit = /^exit (\d+)$/.exec(line)?.[1];
+        if (exit !== undefined) resolve({ kind: 'exit', status: Number(exit) });
+        else if (line === 'ready') onReady((lastLine - begin) / 1000);
+        else if (line.startsWith('{')) {
+          lastOutcome = lastLine;
+          onOutcome(JSON.parse(line) as Outcome);
+        }
+      });
+      const watch = setInterval(() => {
+        const now = Date.now();
+        const silent = now - lastLine > silenceSeconds * 1000;
+        if (!silent && now - lastOutcome <= outcomeSeconds * 1000) return;
+        const why = silent ? `silent for ${silenceSeconds} s` : `no result for ${outcomeSeconds} s`;
+        resolve({ kind: 'lost', why });
+      }, 1000);
+      qemu.on('close', () => clearInterval(watch));
+    });
+  } finally {
+    process.off('exit', endWithUs);
+    if (qemu.exitCode === null && qemu.signalCode === null) {
+      const closed = new Promise(resolve => qemu.on('close', resolve));
+      qemu.kill('SIGKILL');
+      await closed;
+    }
+    rmSync(scratch, { recursive: true });
+  }
+}

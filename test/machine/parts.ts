@@ -1,0 +1,213 @@
+// Builds what the emulated machine is made of, in build/machine/: Debian's kernel, an initrd with its KVM modules, and a read-only
+// root image with Node and the built project. Each part is kept and made again only when its inputs changed. Host side; starts
+// programs of Debian packages; never imports the library.
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { runtimePackages } from './runtime-packages.ts';
+
+/** Where everything is made, from the repository's root. */
+export const folder = 'build/machine';
+
+/** Debian's kernel for virtual machines: small, with virtio and the serial console in reach, and KVM as a module. */
+const KERNEL = 'linux-image-cloud-amd64';
+
+/** Loaded in the machine, after what they depend on. */
+const MODULES = ['virtio_pci', 'virtio_blk', 'kvm', 'kvm_amd'];
+
+/** What tests read from the system. */
+const SYSTEM_FILES = ['/usr/share/seabios/bios-256k.bin'];
+
+/** What tests read from the project, besides the packages of node_modules. */
+const PROJECT = ['package.json', 'dist', 'prebuilds', 'build/test', 'build/guest', 'build/examples'];
+
+export interface Parts {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly root: string;
+}
+
+/** Output of a program, as text or as bytes. Throws with the program's messages when it fails. */
+const output = (program: string, args: readonly string[]) =>
+  execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+/** All files below `path`, or the file itself. */
+function filesIn(path: string): string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path).flatMap(name => filesIn(join(path, name)));
+}
+
+/** Says what the inputs are without reading them all: name, size and time of change. */
+function stampOf(inputs: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const file of inputs.flatMap(filesIn)) {
+    const { size, mtimeMs } = statSync(file);
+    hash.update(`${file} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Makes `target` unless it is there and was made from the same inputs. An interrupted attempt leaves nothing that counts. */
+function keep(target: string, stamp: string, make: (unfinished: string) => void): string {
+  const note = `${target}.stamp`;
+  if (existsSync(target) && existsSync(note) && readFileSync(note, 'utf8') === stamp) return target;
+  console.log(`machine: making ${target}`);
+  const unfinished = `${target}.unfinished`;
+  rmSync(unfinished, { force: true, recursive: true });
+  make(unfinished);
+  rmSync(target, { force: true, recursive: true });
+  renameSync(unfinished, target);
+  writeFileSync(note, stamp);
+  return target;
+}
+
+/** The kernel package's files, unpacked and not installed. Fetched once: remove build/machine to get a newer one. */
+function unpackKernel(): string {
+  return keep(join(folder, 'kernel-package'), KERNEL, unfinished => {
+    const name = /Depends: (linux-image-\S+)/.exec(output('apt-cache', ['depends', KERNEL]))?.[1];
+    if (name === undefined) throw new Error(`apt knows no ${KERNEL} (apt-get update?)`);
+    mkdirSync(unfinished, { recursive: true });
+    execFileSync('apt-get', ['download', '-qq', name], { cwd: unfinished, stdio: ['ignore', 'inherit', 'pipe'] });
+    for (const deb of readdirSync(unfinished)) {
+      output('dpkg-deb', ['-x', join(unfinished, deb), unfinished]);
+      rmSync(join(unfinished, deb));
+    }
+  });
+}
+
+/** How a kernel's payload may be compressed: its first bytes, and the program that unpacks it. */
+const COMPRESSIONS: readonly (readonly [magic: string, program: string])[] = [
+  ['02214c18', 'lz4'],
+  ['fd377a58', 'xz'],
+  ['28b52ffd', 'zstd'],
+  ['1f8b', 'gzip'],
+];
+
+/** The uncompressed kernel out of a bzImage: saves the emulated machine from decompressing it at each start. */
+function extractKernel(image: Buffer): Buffer {
+  // Linux/x86 boot protocol: setup_sects at 0x1f1, payload_offset and payload_length at 0x248.
+  if (image.toString('latin1', 0x202, 0x206) !== 'HdrS') throw new Error('the kernel is no bzImage');
+  const start = ((image[0x1f1] || 4) + 1) * 512 + image.readUInt32LE(0x248);
+  const payload = image.subarray(start, start + image.readUInt32LE(0x24c));
+  const magic = payload.toString('hex', 0, 4);
+  const program = COMPRESSIONS.find(([bytes]) => magic.startsWith(bytes))?.[1];
+  if (program === undefined) throw new Error(`the kernel's compression ${magic} is not known`);
+  // The last four bytes are the kernel's size, not part of the stream.
+  const size = payload.readUInt32LE(payload.length - 4);
+  const kernel = execFileSync(program, ['-dc'], {
+    input: payload.subarray(0, -4),
+    maxBuffer: size + 4096,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  if (kernel.length !== size) throw new Error(`the kernel unpacks to ${kernel.length} bytes, not to ${size}`);
+  return kernel;
+}
+
+/** Copies the modules and what they depend on, and writes the order in which to load them. Built-in ones have no file. */
+function putModules(package_: string, into: string): void {
+  const available = new Map(
+    filesIn(join(package_, 'lib/modules'))
+      .filter(file => /\.ko(\.xz)?$/.test(file))
+      .map(file => [(/([^/]+)\.ko/.exec(file)?.[1] ?? '').replaceAll('-', '_'), file]),
+  );
+  const order: string[] = [];
+  const put = (name: string) => {
+    const file = available.get(name);
+    if (file === undefined || order.includes(name)) return;
+    const dependencies = output('modinfo', ['-F', 'depends', file]).trim().split(',').filter(Boolean);
+    for (const dependency of dependencies) put(dependency.replaceAll('-', '_'));
+    const bytes = file.endsWith('.xz') ? execFileSync('xz', ['-dc', file], { maxBuffer: 1 << 28 }) : readFileSync(file);
+    writeFileSync(join(into, `${name}.ko`), bytes);
+    order.push(name);
+  };
+  for (const name of MODULES) put(name);
+  writeFileSync(join(into, 'order'), order.join('\n'));
+}
+
+/** The initrd: busybox, the modules and init.sh. */
+function makeInitrd(package_: string, busybox: string, target: string): void {
+  const tree = `${target}.tree`;
+  rmSync(tree, { force: true, recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'root', 'modules']) mkdirSync(join(tree, name), { recursive: true });
+  copyFileSync(busybox, join(tree, 'bin/busybox'));
+  copyFileSync('test/machine/init.sh', join(tree, 'init'));
+  chmodSync(join(tree, 'init'), 0o755);
+  putModules(package_, join(tree, 'modules'));
+  const names = output('find', [tree, '-mindepth', '1', '-printf', '%P\n']);
+  const archive = execFileSync('cpio', ['-o', '-H', 'newc', '--quiet'], {
+    cwd: tree,
+    input: names,
+    maxBuffer: 1 << 28,
+  });
+  writeFileSync(target, archive);
+  rmSync(tree, { recursive: true });
+}
+
+/** The shared libraries that a program or an addon is linked with. */
+const libraries = (file: string) => [...new Set(output('ldd', [file]).match(/\/\S+/g) ?? [])].filter(existsSync);
+
+/** Everything that the root image has, as pairs of where it is here and where it will be. */
+function rootContents(): (readonly [from: string, to: string])[] {
+  const addons = filesIn('prebuilds').filter(file => file.endsWith('.node'));
+  const system = [process.execPath, ...addons].flatMap(libraries);
+  return [
+    [realpathSync(process.execPath), '/usr/bin/node'] as const,
+    ...[...new Set(system), ...SYSTEM_FILES].filter(existsSync).map(file => [file, file] as const),
+    ...[...PROJECT, ...runtimePackages(['uvu', 'fast-check'])]
+      .filter(existsSync)
+      .map(path => [path, `/project/${path}`] as const),
+  ];
+}
+
+function makeRoot(contents: ReturnType<typeof rootContents>, busybox: string, target: string): void {
+  const tree = `${target}.tree`;
+  rmSync(tree, { force: true, recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp']) mkdirSync(join(tree, name), { recursive: true });
+  copyFileSync(busybox, join(tree, 'bin/busybox'));
+  for (const name of output(busybox, ['--list']).trim().split('\n'))
+    if (name !== 'busybox') symlinkSync('busybox', join(tree, 'bin', name));
+  for (const [from, to] of contents) {
+    mkdirSync(dirname(tree + to), { recursive: true });
+    cpSync(from, tree + to, { recursive: true, dereference: true });
+  }
+  // Each file takes whole blocks of 4 KiB, and the file system some more for itself.
+  const bytes = contents.flatMap(([from]) => filesIn(from)).reduce((sum, file) => sum + statSync(file).size + 8192, 0);
+  const mib = Math.ceil((bytes * 1.1) / (1 << 20)) + 16;
+  output('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', tree, target, `${mib}M`]);
+  rmSync(tree, { recursive: true });
+}
+
+/** Makes what is missing or out of date. `busybox` is the static busybox of this machine. */
+export function buildParts(busybox: string): Parts {
+  mkdirSync(folder, { recursive: true });
+  const package_ = unpackKernel();
+  const image = filesIn(join(package_, 'boot')).find(file => /\/vmlinuz-/.test(file));
+  if (image === undefined) throw new Error('the kernel package has no kernel');
+  const kernel = keep(join(folder, 'vmlinux'), stampOf([image]), unfinished =>
+    writeFileSync(unfinished, extractKernel(readFileSync(image))),
+  );
+  const initrd = keep(join(folder, 'initrd.cpio'), stampOf([image, busybox, 'test/machine/init.sh']), unfinished =>
+    makeInitrd(package_, busybox, unfinished),
+  );
+  const contents = rootContents();
+  const root = keep(join(folder, 'root.ext4'), stampOf([busybox, ...contents.map(([from]) => from)]), unfinished =>
+    makeRoot(contents, busybox, unfinished),
+  );
+  return { kernel, initrd, root };
+}
