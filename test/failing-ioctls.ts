@@ -16,6 +16,8 @@ export interface Failure {
 
 /** The operation `run`, on what `prepare` makes for each try. */
 export interface Attempt<Target, Result> {
+  /** Only calls by this name; default: all. (Which of two vCPUs makes the n-th call of all is a matter of chance.) */
+  readonly ioctl?: string;
   prepare(): Target | Promise<Target>;
   run(target: Target): Result | Promise<Result>;
   /** After a success: back to the state before. */
@@ -35,7 +37,7 @@ export async function failEachIoctl<Target, Result>(attempt: Attempt<Target, Res
   let successes = 0;
   for (let nth = 1; successes < SUCCESSES_MEAN_END; nth++) {
     const target = await attempt.prepare();
-    native().injectFault('*', nth, ENOMEM);
+    native().injectFault(attempt.ioctl ?? '*', nth, ENOMEM);
     let result: Result;
     try {
       result = await attempt.run(target);

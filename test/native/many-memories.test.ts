@@ -14,8 +14,8 @@ for (const way of ['dispose', 'forget']) {
     assert.is(child.code, 0, child.stderr);
     assert.is(left.fds, 0);
     assert.is(left.threads, 0);
-    // V8's own heap grows by a few mappings; one leaked mapping per memory would be a thousand.
-    assert.ok(left.mappings < 50, `${left.mappings} mappings more`);
+    // V8's own heap grows by some mappings; each memory has two of its own.
+    assert.ok(left.mappings < 300, `${left.mappings} mappings more`);
   });
 }
 
