@@ -80,7 +80,7 @@ const selected = (args, name) => args.length === 0 || args.some(part => name.inc
 
 /**
  * @param args parts to run, all of them when empty: 'address', 'thread', 'addon', 'hazards'.
- * @param buildAddon builds the addon in a folder, with arguments for gyp.
+ * @param buildAddon (folder, environment): runs node-gyp there.
  */
 export async function sanitize(args, { buildAddon }) {
   rmSync(OUT, { recursive: true, force: true });
@@ -94,7 +94,7 @@ export async function sanitize(args, { buildAddon }) {
 
   const tree = copyAddon();
   console.log('sanitize: the addon under address,undefined');
-  await buildAddon(tree, ['-Dsanitize=1']);
+  await buildAddon(tree, { GYP_DEFINES: 'sanitize=1' });
   const libasan = spawnSync(cxx, ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
   const env = {
     LD_PRELOAD: libasan,
