@@ -6,31 +6,27 @@ interface Label {
   readonly label: string;
 }
 
-/** The signed distance from the end of these `size` bytes to a label: what a relative jump's operand is. */
-interface Distance {
+/** An instruction that jumps: its opcode, and a byte with the signed distance from its end to a label. */
+interface Jump {
+  readonly opcode: number;
   readonly to: string;
-  readonly size: 1 | 4;
 }
 
-type Part = readonly number[] | Label | Distance;
+type Part = readonly number[] | Label | Jump;
 
 /** `at('again')`: the instruction that follows is called so. */
 export const at = (label: string): Label => ({ label });
 
-/** The operand of a short jump (`eb`, `7x`, `e2`, …). */
-export const rel8 = (to: string): Distance => ({ to, size: 1 });
+/** A short jump with this opcode: `eb` jmp, `74` jz, `75` jnz, `e2` loop. */
+export const jump = (opcode: number, to: string): Jump => ({ opcode, to });
 
-/** The operand of a near jump or call (`e9`, `e8`, `0f 8x`). */
-export const rel32 = (to: string): Distance => ({ to, size: 4 });
+/** Bytes of a short jump. */
+const JUMP_SIZE = 2;
 
-/** `size` bytes of a number, the lowest first: the operand of an instruction. */
-function littleEndian(value: number | bigint, size: number): number[] {
-  return Array.from({ length: size }, (_, index) => Number((BigInt(value) >> BigInt(8 * index)) & 0xffn));
+/** A number as four bytes, the lowest first: the operand of an instruction. */
+export function le32(value: number): number[] {
+  return [0, 8, 16, 24].map(shift => (value >>> shift) & 0xff);
 }
-
-export const le16 = (value: number): number[] => littleEndian(value, 2);
-export const le32 = (value: number): number[] => littleEndian(value, 4);
-export const le64 = (value: number | bigint): number[] => littleEndian(value, 8);
 
 /** Puts the parts together. Throws for a label that is missing or too far away. */
 export function code(...parts: readonly Part[]): Uint8Array {
@@ -38,20 +34,20 @@ export function code(...parts: readonly Part[]): Uint8Array {
   let length = 0;
   for (const part of parts) {
     if ('label' in part) labels.set(part.label, length);
-    else length += 'to' in part ? part.size : part.length;
+    else length += 'to' in part ? JUMP_SIZE : part.length;
   }
   const bytes: number[] = [];
   for (const part of parts) {
     if ('label' in part) continue;
-    if (!('to' in part)) {
-      bytes.push(...part);
-      continue;
-    }
-    const target = labels.get(part.to);
-    if (target === undefined) throw new Error(`no label '${part.to}'`);
-    const distance = target - (bytes.length + part.size);
-    if (part.size === 1 && (distance < -128 || distance > 127)) throw new Error(`'${part.to}' is ${distance} bytes away`);
-    bytes.push(...littleEndian(distance, part.size));
+    if ('to' in part) bytes.push(part.opcode, distance(part.to, labels.get(part.to), bytes.length + JUMP_SIZE));
+    else bytes.push(...part);
   }
   return Uint8Array.from(bytes);
+}
+
+function distance(label: string, target: number | undefined, from: number): number {
+  if (target === undefined) throw new Error(`no label '${label}'`);
+  const bytes = target - from;
+  if (bytes < -128 || bytes > 127) throw new Error(`'${label}' is ${bytes} bytes away`);
+  return bytes & 0xff;
 }

@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, flat, VirtualMachine } from 'node-kvm';
+import { slowness } from './harness.ts';
 
 type CreateOptions = Parameters<typeof VirtualMachine.create>[0];
 export type Result = Awaited<VirtualMachine['finished']>;
@@ -65,7 +66,13 @@ export async function loadGuest(bytes: Uint8Array, options: GuestOptions): Promi
   const { mode, cpl = 0, at = CODE, onLoaded, devices = [], ...create } = options;
   let stop = () => {};
   const end: Device = { name: 'end', pio: { base: END, length: 4 }, write: () => stop() };
-  const vm = await VirtualMachine.create({ memory: 4 << 20, vcpus: 1, engine: 'kvm', devices: [...devices, end], ...create });
+  const vm = await VirtualMachine.create({
+    memory: 4 << 20,
+    vcpus: 1,
+    engine: 'kvm',
+    devices: [...devices, end],
+    ...create,
+  });
   // A handler may ask for the stop but must not wait for it: its own vCPU waits for the handler.
   stop = () => void vm.stop();
   try {
@@ -100,7 +107,7 @@ export function words32(vm: VirtualMachine, addr: number, count: number): number
 
 /** Resolves when `condition` holds; fails after ten seconds and says what it waited for. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const limit = performance.now() + 10_000;
+  const limit = performance.now() + 10_000 * slowness;
   while (!condition()) {
     if (performance.now() > limit) throw new Error(`waited ten seconds in vain: ${what}`);
     await sleep(1);

@@ -2,7 +2,7 @@
 // thread that embeds a machine. Uses the public API only.
 
 import type { VirtualMachine } from 'node-kvm';
-import { at, code, rel8 } from './guest-code.ts';
+import { at, code, jump } from './guest-code.ts';
 import { type GuestOptions, loadGuest, until } from './run-guest.ts';
 
 /** Counter of vCPU i: the 32-bit word at COUNTERS + 4 * i. */
@@ -12,7 +12,7 @@ export const COUNTERS = 0x2000;
 export const spinning = code(
   at('again'),
   [0xf0, 0xff, 0x04, 0xbd, 0x00, 0x20, 0x00, 0x00], // lock inc dword ptr [COUNTERS + rdi*4]
-  [0xeb], rel8('again'), //                            jmp again
+  jump(0xeb, 'again'), //                              jmp again
 );
 
 /** The counters, read at once. */
@@ -23,7 +23,10 @@ export function counters(vm: VirtualMachine): number[] {
 }
 
 /** Resolves when every vCPU has counted on from `before`. */
-export async function untilAllMoved(vm: VirtualMachine, before: readonly number[] = vm.vcpus.map(() => 0)): Promise<void> {
+export async function untilAllMoved(
+  vm: VirtualMachine,
+  before: readonly number[] = vm.vcpus.map(() => 0),
+): Promise<void> {
   await until(() => counters(vm).every((count, index) => count !== before[index]), 'every vCPU counts');
 }
 

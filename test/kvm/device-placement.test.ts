@@ -1,9 +1,9 @@
 // A device lives where it is put: a closure on the main thread, a module on each vCPU's own thread or once on the I/O worker.
 
-import { deviceModule } from 'node-kvm';
 import { threadId } from 'node:worker_threads';
+import { deviceModule } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { runGuest, words32 } from '../run-guest.ts';
 
@@ -19,7 +19,7 @@ const guest = code(
   [0x8d, 0x47, 0x01], //                       lea eax, [edi + 1]
   [0xe7, 0x10], //                             out 0x10, eax
   [0xe5, 0x14], //                             in eax, 0x14
-  [0xe2], rel8('again'), //                    loop again
+  jump(0xe2, 'again'), //                      loop again
   [0x89, 0x04, 0xbd, 0x00, 0x20, 0x00, 0x00], // mov [LAST_READ + edi*4], eax
   [0xf4], //                                   hlt
 );

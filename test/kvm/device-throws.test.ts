@@ -2,7 +2,7 @@
 
 import { deviceModule, type HypervisorError } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { type Result, runGuest } from '../run-guest.ts';
 
@@ -12,7 +12,7 @@ const test = kvmSuite('a device throws');
 const guest = code(
   [0x85, 0xff], //        test edi, edi
   at('spin'),
-  [0x75], rel8('spin'), // jnz spin
+  jump(0x75, 'spin'), //   jnz spin
   [0xe7, 0x10], //        out 0x10, eax
   [0xf4], //              hlt
 );

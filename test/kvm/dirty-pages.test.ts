@@ -3,7 +3,7 @@
 
 import type { KvmMemory, VirtualMachine } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { at, code, le32, rel8 } from '../guest-code.ts';
+import { at, code, jump, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { loadGuest } from '../run-guest.ts';
 
@@ -23,23 +23,32 @@ const guest = code(
   at('next'),
   [0xad], //                lodsd
   [0x85, 0xc0], //          test eax, eax
-  [0x74], rel8('end'), //   jz end
+  jump(0x74, 'end'), //     jz end
   [0x89, 0x00], //          mov [eax], eax
-  [0xeb], rel8('next'), //  jmp next
+  jump(0xeb, 'next'), //    jmp next
   at('end'),
   [0xf4], //                hlt
 );
 
 /** First and last page of each slot, neighbours, and some in the middle on both sides of a 64-page border. */
-const guestPages = [0, 5, 63, 64, 65, 1024, 1000].map(page => page * PAGE).concat(
-  [0, 2].map(page => SECOND.addr + page * PAGE),
-  [0, 64, 127, 128, 130].map(page => THIRD.addr + page * PAGE),
-);
-const apiPages = [1, 5, 66, 1030].map(page => page * PAGE).concat([SECOND.addr + PAGE], [63, 64, 129].map(page => THIRD.addr + page * PAGE));
+const guestPages = [0, 5, 63, 64, 65, 1024, 1000]
+  .map(page => page * PAGE)
+  .concat(
+    [0, 2].map(page => SECOND.addr + page * PAGE),
+    [0, 64, 127, 128, 130].map(page => THIRD.addr + page * PAGE),
+  );
+const apiPages = [1, 5, 66, 1030]
+  .map(page => page * PAGE)
+  .concat(
+    [SECOND.addr + PAGE],
+    [63, 64, 129].map(page => THIRD.addr + page * PAGE),
+  );
 
 /** Every page of the ranges, one by one. */
 function pagesOf(ranges: ReturnType<KvmMemory['getDirtyPages']>): number[] {
-  return ranges.flatMap(({ guestAddr, size }) => Array.from({ length: size / PAGE }, (_, index) => guestAddr + index * PAGE));
+  return ranges.flatMap(({ guestAddr, size }) =>
+    Array.from({ length: size / PAGE }, (_, index) => guestAddr + index * PAGE),
+  );
 }
 
 const harvestedPages = (memory: KvmMemory) => pagesOf(memory.getDirtyPages());
@@ -66,7 +75,9 @@ async function runToEnd(vm: VirtualMachine): Promise<void> {
   assert.is((await vm.finished).reason, 'halt');
 }
 
-const writeByApi = (memory: KvmMemory) => apiPages.forEach(page => memory.write(page + 100, Uint8Array.of(1)));
+function writeByApi(memory: KvmMemory): void {
+  for (const page of apiPages) memory.write(page + 100, Uint8Array.of(1));
+}
 
 test('written by the guest', async () => {
   await using vm = await trackedMachine(guestPages);

@@ -2,7 +2,7 @@
 
 import type { VmStats } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { at, code, le32, rel8 } from '../guest-code.ts';
+import { at, code, jump, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { recorder, runGuest } from '../run-guest.ts';
 
@@ -17,7 +17,7 @@ const guest = code(
   [0xe7, 0x10], //                   out 0x10, eax
   [0xe7, 0x80], //                   out 0x80, eax
   [0xa3, 0x00, 0x00, 0x00, 0xd0], // mov [0xd0000000], eax
-  [0xe2], rel8('again'), //          loop again
+  jump(0xe2, 'again'), //            loop again
   [0xf4], //                         hlt
 );
 

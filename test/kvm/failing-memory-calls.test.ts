@@ -40,8 +40,10 @@ async function runToEnd(vm: VirtualMachine): Promise<void> {
   assert.is((await vm.finished).reason, 'halt');
 }
 
-const layout = (memory: KvmMemory) => memory.regions().map(({ guestAddr, size, slot }) => [Number(guestAddr), Number(size), slot]);
-const dirty = (memory: KvmMemory) => memory.getDirtyPages().map(({ guestAddr, size }) => [Number(guestAddr), Number(size)]);
+const layout = (memory: KvmMemory) =>
+  memory.regions().map(({ guestAddr, size, slot }) => [Number(guestAddr), Number(size), slot]);
+const dirty = (memory: KvmMemory) =>
+  memory.getDirtyPages().map(({ guestAddr, size }) => [Number(guestAddr), Number(size)]);
 
 test('addRegion(): the table is as before', async () => {
   await using vm = await threeSlots();
@@ -82,7 +84,10 @@ test('enableDirtyTracking(): off again in all slots, and complete when it works'
   await runToEnd(vm);
 
   assert.is(failed.filter(name => name === 'KVM_SET_USER_MEMORY_REGION').length, 3);
-  assert.equal(dirty(memory), written.map(page => [page, PAGE]));
+  assert.equal(
+    dirty(memory),
+    written.map(page => [page, PAGE]),
+  );
 });
 
 test('enableDirtyTracking(): after a failure at the last slot the others do not log either', async () => {

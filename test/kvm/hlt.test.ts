@@ -1,7 +1,7 @@
 // HLT on a machine without interrupts ends its vCPU; the machine has finished when the last one has halted.
 
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { recorder, runGuest } from '../run-guest.ts';
 
@@ -24,7 +24,7 @@ test('one vCPU halts, and nothing after the HLT runs', async () => {
 
 const lateGuest = code(
   [0x85, 0xff], //                   test edi, edi     vCPU 0 …
-  [0x74], rel8('halt'), //           jz halt           … halts at once
+  jump(0x74, 'halt'), //             jz halt           … halts at once
   [0xb9, 0x00, 0x00, 0x02, 0x00], // mov ecx, 0x20000
   [0xe2, 0xfe], //                   loop .            the other one takes a while
   [0xe7, 0x10], //                   out 0x10, eax

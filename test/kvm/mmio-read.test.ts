@@ -41,7 +41,12 @@ for (const cpl of [0, 3] as const) {
         ['read', 8, 8],
       ],
     );
-    assert.equal(Array.from(new BigUint64Array(results.buffer)), [0xefn, 0xcdefn, 0x89ab_cdefn, 0x8123_4567_89ab_cdefn]);
+    assert.equal(Array.from(new BigUint64Array(results.buffer)), [
+      0xefn,
+      0xcdefn,
+      0x89ab_cdefn,
+      0x8123_4567_89ab_cdefn,
+    ]);
   });
 }
 

@@ -1,7 +1,7 @@
 // A flat guest in 64-bit start mode runs in long mode, at the privilege level that was asked for.
 
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { END, recorder, runGuest } from '../run-guest.ts';
 
@@ -18,7 +18,7 @@ const guest = code(
   [0xe7, 0x10], //                                                 out 0x10, eax
   [0xe7, END], //                                                  out END, eax
   at('never'),
-  [0xeb], rel8('never'), //                                        jmp never
+  jump(0xeb, 'never'), //                                          jmp never
 );
 
 for (const cpl of [0, 3] as const) {

@@ -24,7 +24,9 @@ test('16-bit code runs without protection and addresses through segments', async
   const port = recorder({ pio: { base: 0x10, length: 2 } });
   const stored = new Uint8Array(1);
 
-  const result = await runGuest(guest, { mode: 16, devices: [port.device] }, vm => vm.memory.read(0x12340 + 0x2010, stored));
+  const result = await runGuest(guest, { mode: 16, devices: [port.device] }, vm =>
+    vm.memory.read(0x12340 + 0x2010, stored),
+  );
 
   assert.is(result.reason, 'halt');
   assert.equal(

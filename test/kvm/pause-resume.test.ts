@@ -2,15 +2,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
-import { kvmSuite } from '../harness.ts';
+import { at, code, jump } from '../guest-code.ts';
+import { kvmSuite, slowness } from '../harness.ts';
 import { loadGuest, recorder } from '../run-guest.ts';
 import { counters, startSpinning, untilAllMoved } from '../spinning-guest.ts';
 
 const test = kvmSuite('pause and resume');
 
 /** A kick takes some 30 µs. Without it only the heartbeat (every 200 ms) would take a vCPU out of the guest. */
-const LOST_KICK_MS = 60;
+const LOST_KICK_MS = 60 * slowness;
 
 for (const cpl of [0, 3] as const) {
   test(`ring ${cpl}: counters stand still while paused and go on after, 150 times`, async () => {
@@ -47,7 +47,7 @@ const storm = code(
   at('again'),
   [0xe7, 0x10], //          out 0x10, eax
   [0xff, 0xc0], //          inc eax
-  [0xeb], rel8('again'), // jmp again
+  jump(0xeb, 'again'), //   jmp again
 );
 
 test('no exit is lost or repeated when pauses fall into a storm of exits to the main thread', async () => {

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { loadGuest, until, words32 } from '../run-guest.ts';
 
@@ -17,12 +17,13 @@ const polling = code(
   at('again'),
   [0x8b, 0x04, 0x25, 0x00, 0x00, 0x00, 0x01], //       mov eax, [PLUGGED]
   [0x89, 0x04, 0xbd, 0x00, 0x20, 0x00, 0x00], //       mov [SEEN + rdi*4], eax
-  [0xeb], rel8('again'), //                            jmp again
+  jump(0xeb, 'again'), //                              jmp again
 );
 
 test('two polling vCPUs see every region that is plugged in, and none that is out', async () => {
   await using vm = await loadGuest(polling, { mode: 64, cpl: 3, vcpus: 2 });
-  const bothSee = (value: number) => until(() => words32(vm, SEEN, 2).every(word => word === value), `both see ${value}`);
+  const bothSee = (value: number) =>
+    until(() => words32(vm, SEEN, 2).every(word => word === value), `both see ${value}`);
   await vm.start();
   await bothSee(ALL_ONES);
 
@@ -42,11 +43,16 @@ test('two polling vCPUs see every region that is plugged in, and none that is ou
 const counting = code(
   at('again'),
   [0xf0, 0xff, 0x04, 0x25, 0x00, 0x00, 0x00, 0x01], // lock inc dword ptr [PLUGGED]
-  [0xeb], rel8('again'), //                            jmp again
+  jump(0xeb, 'again'), //                              jmp again
 );
 
 test('once removeRegion() has returned no vCPU writes to what was removed', async () => {
-  await using vm = await loadGuest(counting, { mode: 64, cpl: 3, vcpus: 2, onLoaded: vm => vm.memory.addRegion(PLUGGED, 0x1000) });
+  await using vm = await loadGuest(counting, {
+    mode: 64,
+    cpl: 3,
+    vcpus: 2,
+    onLoaded: vm => vm.memory.addRegion(PLUGGED, 0x1000),
+  });
   const word = new Uint32Array(vm.memory.view(PLUGGED, 4).buffer, vm.memory.view(PLUGGED, 4).byteOffset, 1);
   await vm.start();
   await until(() => (word[0] ?? 0) > 1000, 'the guest counts');

@@ -1,7 +1,7 @@
 // Registers of a paused and of a running vCPU, read and set; and that they are those between two instructions.
 
 import * as assert from 'uvu/assert';
-import { at, code, rel8 } from '../guest-code.ts';
+import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { CODE, END, loadGuest, recorder, runGuest, until, words32 } from '../run-guest.ts';
 import { counters, startSpinning, untilAllMoved } from '../spinning-guest.ts';
@@ -46,7 +46,7 @@ const inLoop = code(
   at('again'),
   [0xe5, 0x10], //          in eax, 0x10
   [0x89, 0xc3], //          mov ebx, eax
-  [0xeb], rel8('again'), // jmp again
+  jump(0xeb, 'again'), //   jmp again
 );
 
 test('after a port was read: the instruction has ended, the answer is in its register', async () => {

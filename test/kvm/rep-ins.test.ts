@@ -24,8 +24,22 @@ const answers = (scale: number) => Array.from({ length: COUNT }, (_, index) => (
 
 const sizes = [
   { name: 'insb', size: 1, ins: [0xf3, 0x6c], scale: 3, items: (raw: ArrayBuffer) => new Uint8Array(raw), mask: 0xff },
-  { name: 'insw', size: 2, ins: [0x66, 0xf3, 0x6d], scale: 0x101, items: (raw: ArrayBuffer) => new Uint16Array(raw), mask: 0xffff },
-  { name: 'insd', size: 4, ins: [0xf3, 0x6d], scale: 0x10_0001, items: (raw: ArrayBuffer) => new Uint32Array(raw), mask: 0xffff_ffff },
+  {
+    name: 'insw',
+    size: 2,
+    ins: [0x66, 0xf3, 0x6d],
+    scale: 0x101,
+    items: (raw: ArrayBuffer) => new Uint16Array(raw),
+    mask: 0xffff,
+  },
+  {
+    name: 'insd',
+    size: 4,
+    ins: [0xf3, 0x6d],
+    scale: 0x10_0001,
+    items: (raw: ArrayBuffer) => new Uint32Array(raw),
+    mask: 0xffff_ffff,
+  },
 ] as const;
 
 for (const { name, size, ins, scale, items, mask } of sizes) {

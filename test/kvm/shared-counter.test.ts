@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import * as assert from 'uvu/assert';
-import { at, code, le32, rel8 } from '../guest-code.ts';
+import { at, code, jump, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { END, loadGuest, words32 } from '../run-guest.ts';
 
@@ -20,12 +20,12 @@ const guest = code(
   [0xb8, 0x03, 0x00, 0x00, 0x00], //                         mov eax, 3
   [0xf0, 0x0f, 0xc1, 0x04, 0x25, 0x00, 0x20, 0x00, 0x00], // lock xadd [COUNTER], eax
   [0xff, 0xc9], //                                           dec ecx
-  [0x75], rel8('again'), //                                  jnz again
+  jump(0x75, 'again'), //                                    jnz again
   [0xb8, 0x01, 0x00, 0x00, 0x00], //                         mov eax, 1
   [0xf0, 0x0f, 0xc1, 0x04, 0x25, 0x04, 0x20, 0x00, 0x00], // lock xadd [COUNTER + 4], eax
   [0x83, 0xf8, 0x01], //                                     cmp eax, 1       is this the second one?
   at('wait'),
-  [0x75], rel8('wait'), //                                   jne wait
+  jump(0x75, 'wait'), //                                     jne wait
   [0xe7, END], //                                            out END, eax
 );
 
@@ -39,7 +39,10 @@ const adder = `
 test('two vCPUs with lock xadd and a worker with Atomics.add: the sum is exact', async () => {
   await using vm = await loadGuest(guest, { mode: 64, cpl: 3, vcpus: 2 });
   const view = vm.memory.view(COUNTER, 4);
-  const worker = new Worker(adder, { eval: true, workerData: { buffer: view.buffer, offset: view.byteOffset, adds: WORKER_ADDS } });
+  const worker = new Worker(adder, {
+    eval: true,
+    workerData: { buffer: view.buffer, offset: view.byteOffset, adds: WORKER_ADDS },
+  });
   const ended = new Promise(resolve => worker.on('exit', resolve));
 
   await vm.start();

@@ -11,7 +11,11 @@ const guest = code(
   [0x0f, 0x0b], // ud2    the IDT is empty
 );
 
-for (const { mode, cpl } of [{ mode: 32, cpl: 0 }, { mode: 64, cpl: 0 }, { mode: 64, cpl: 3 }] as const) {
+for (const { mode, cpl } of [
+  { mode: 32, cpl: 0 },
+  { mode: 64, cpl: 0 },
+  { mode: 64, cpl: 3 },
+] as const) {
   test(`mode ${mode}, ring ${cpl}: the machine shuts down and says which vCPU did it`, async () => {
     const result = await runGuest(guest, { mode, cpl });
 

@@ -22,7 +22,8 @@ const guest = code(
 for (const vcpus of [1, 2, 8]) {
   test(`${vcpus} vCPUs: each index once, each stack once`, async () => {
     const port = recorder({ pio: { base: 0x10, length: 8 } });
-    const at = (offset: number) => port.accesses.filter(access => access.offset === offset).map(access => Number(access.value));
+    const at = (offset: number) =>
+      port.accesses.filter(access => access.offset === offset).map(access => Number(access.value));
     const each = Array.from({ length: vcpus }, (_, index) => index);
     let seen: number[] = [];
 

@@ -1,7 +1,7 @@
 // Guest RAM that is a shared WebAssembly.Memory: guest, JavaScript and WebAssembly do atomic adds on the same word, none is lost.
 
 import * as assert from 'uvu/assert';
-import { at, code, le32, rel8 } from '../guest-code.ts';
+import { at, code, jump, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { END, loadGuest, words32 } from '../run-guest.ts';
 
@@ -10,7 +10,10 @@ const test = kvmSuite('WebAssembly memory');
 /** What of WebAssembly is used here: the DOM's types are not part of this project. */
 interface WasmApi {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: { add(addr: number, amount: number): number } };
+  readonly Instance: new (
+    module: object,
+    imports: object,
+  ) => { readonly exports: { add(addr: number, amount: number): number } };
 }
 const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WasmApi };
 
@@ -24,24 +27,26 @@ const guest = code(
   [0xb8, 0x03, 0x00, 0x00, 0x00], //                         mov eax, 3
   [0xf0, 0x0f, 0xc1, 0x04, 0x25, 0x00, 0x20, 0x00, 0x00], // lock xadd [COUNTER], eax
   [0xff, 0xc9], //                                           dec ecx
-  [0x75], rel8('again'), //                                  jnz again
+  jump(0x75, 'again'), //                                    jnz again
   [0xe7, END], //                                            out END, eax
 );
 
 /** A WebAssembly module: imports env.memory (shared), exports add(address, amount) → the value before. */
-const adder = Uint8Array.from([
-  [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], //            magic, version 1
-  [0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f], //      type 0: (i32, i32) → i32
-  [0x02, 0x12, 0x01], //                                          one import
-  [0x03, 0x65, 0x6e, 0x76, 0x06, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79], // "env" "memory"
-  [0x02, 0x03, 0x01, 0x80, 0x80, 0x04], //                        a shared memory of 1 to 65536 pages
-  [0x03, 0x02, 0x01, 0x00], //                                    function 0 has type 0
-  [0x07, 0x07, 0x01, 0x03, 0x61, 0x64, 0x64, 0x00, 0x00], //      export "add" = function 0
-  [0x0a, 0x0c, 0x01, 0x0a, 0x00], //                              its code, no locals:
-  [0x20, 0x00, 0x20, 0x01], //                                    local.get 0, local.get 1
-  [0xfe, 0x1e, 0x02, 0x00], //                                    i32.atomic.rmw.add align=4 offset=0
-  [0x0b], //                                                      end
-].flat());
+const adder = Uint8Array.from(
+  [
+    [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], //            magic, version 1
+    [0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f], //      type 0: (i32, i32) → i32
+    [0x02, 0x12, 0x01], //                                          one import
+    [0x03, 0x65, 0x6e, 0x76, 0x06, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79], // "env" "memory"
+    [0x02, 0x03, 0x01, 0x80, 0x80, 0x04], //                        a shared memory of 1 to 65536 pages
+    [0x03, 0x02, 0x01, 0x00], //                                    function 0 has type 0
+    [0x07, 0x07, 0x01, 0x03, 0x61, 0x64, 0x64, 0x00, 0x00], //      export "add" = function 0
+    [0x0a, 0x0c, 0x01, 0x0a, 0x00], //                              its code, no locals:
+    [0x20, 0x00, 0x20, 0x01], //                                    local.get 0, local.get 1
+    [0xfe, 0x1e, 0x02, 0x00], //                                    i32.atomic.rmw.add align=4 offset=0
+    [0x0b], //                                                      end
+  ].flat(),
+);
 
 test('lock xadd, Atomics.add and i32.atomic.rmw.add on one word: the sum is exact', async () => {
   await using vm = await loadGuest(guest, { mode: 64, cpl: 3, memory: { size: 4 << 20, backing: 'wasm' } });

@@ -44,7 +44,10 @@ test('the number is used again for something else: the memory keeps the VM that 
   memory.write(0x1000_0000, Uint8Array.of(1));
 
   assert.is(reused, number);
-  assert.equal(memory.getDirtyPages().map(({ guestAddr, size }) => [Number(guestAddr), Number(size)]), [[0x1000_0000, 4096]]);
+  assert.equal(
+    memory.getDirtyPages().map(({ guestAddr, size }) => [Number(guestAddr), Number(size)]),
+    [[0x1000_0000, 4096]],
+  );
   closeSync(reused);
   system.close();
 });

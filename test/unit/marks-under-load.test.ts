@@ -58,7 +58,8 @@ test('three writers, one harvester: no write is lost in any epoch', async () => 
   const words = new Int32Array(new SharedArrayBuffer(16));
   const workers = Array.from(
     { length: WRITERS },
-    (_, index) => new Worker(writer, { eval: true, workerData: { handle: memory.handle, words, at: index * PART, size: PART } }),
+    (_, index) =>
+      new Worker(writer, { eval: true, workerData: { handle: memory.handle, words, at: index * PART, size: PART } }),
   );
   while (Atomics.load(words, READY) < WRITERS) await new Promise(resolve => setTimeout(resolve, 1));
 

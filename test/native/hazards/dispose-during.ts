@@ -18,7 +18,10 @@ const run = {
 }[String(operation)];
 
 console.log('EVENT');
-const settled = run?.().then(() => 'done', error => error.code);
+const settled = run?.().then(
+  () => 'done',
+  error => error.code,
+);
 await vm[Symbol.asyncDispose]();
 console.log(`operation ${await settled}`);
 console.log(`finished ${(await vm.finished).reason}`);

@@ -22,7 +22,12 @@ const vm = await VirtualMachine.create({ memory: 1 << 20, vcpus: 2, engine: 'kvm
 await Promise.all([vm[Symbol.asyncDispose](), vm[Symbol.asyncDispose]()]);
 await vm[Symbol.asyncDispose]();
 console.log(`machine's memory ${codeOf(() => vm.memory.read(0, new Uint8Array(1)))}`);
-console.log(`start ${await vm.start().then(() => 'nothing', error => error.code)}`);
+console.log(
+  `start ${await vm.start().then(
+    () => 'nothing',
+    error => error.code,
+  )}`,
+);
 
 await Promise.all([pool[Symbol.asyncDispose](), pool[Symbol.asyncDispose]()]);
 await pool[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 // Hazard: a machine is loaded or running and nobody keeps or disposes of it. The process must still end when it is told to.
 
-import { startSpinning } from '../../spinning-guest.ts';
 import { collect } from '../../process-state.ts';
+import { startSpinning } from '../../spinning-guest.ts';
 
 await startSpinning();
 await collect();

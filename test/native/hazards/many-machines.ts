@@ -1,8 +1,8 @@
 // Hazard: very many machines, created, run and destroyed one after the other on one pool. Nothing may be left of them. Needs --expose-gc.
 
 import { VcpuPool } from 'node-kvm';
-import { collect, leftovers } from '../../process-state.ts';
 import { code } from '../../guest-code.ts';
+import { collect, leftovers } from '../../process-state.ts';
 import { runGuest } from '../../run-guest.ts';
 
 const count = Number(process.argv[2]);

@@ -1,10 +1,10 @@
 // Hazard: a machine is created inside a worker thread, and that thread ends while the vCPUs run: terminated from outside
 // ('terminate'), by its own process.exit(5) ('exit'), or by an exception ('throw').
 
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
-import { startSpinning } from '../../spinning-guest.ts';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { threadCount } from '../../process-state.ts';
+import { startSpinning } from '../../spinning-guest.ts';
 
 const end = process.argv[2] ?? String(workerData);
 

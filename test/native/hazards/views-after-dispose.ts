@@ -1,7 +1,7 @@
 // Hazard: raw views and buffers of guest memory are used after everything was disposed of, also from a vCPU's last writes.
 
-import { startSpinning, COUNTERS } from '../../spinning-guest.ts';
 import { collect } from '../../process-state.ts';
+import { COUNTERS, startSpinning } from '../../spinning-guest.ts';
 
 const vm = await startSpinning();
 const view = vm.memory.view(COUNTERS, 8);
