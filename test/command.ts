@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { slowness } from './slowness.ts';
 
 /** The repository's root: tests run from build/test/<folder>/. */
 const root = new URL('../../../', import.meta.url);
@@ -37,7 +38,7 @@ export function runScript(script: string, args: readonly string[], options: Comm
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), (options.timeoutMs ?? 60_000) * slowness);
     child.on('error', reject);
     child.on('close', (status, signal) => {
       clearTimeout(timer);

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, flat, VirtualMachine } from 'node-kvm';
-import { slowness } from './harness.ts';
+import { slowness } from './slowness.ts';
 
 type CreateOptions = Parameters<typeof VirtualMachine.create>[0];
 export type Result = Awaited<VirtualMachine['finished']>;

@@ -2,8 +2,9 @@
 
 import * as assert from 'uvu/assert';
 import { code } from '../guest-code.ts';
-import { kvmSuite, slowness } from '../harness.ts';
+import { kvmSuite } from '../harness.ts';
 import { loadGuest, runGuest } from '../run-guest.ts';
+import { slowness } from '../slowness.ts';
 import { spinning } from '../spinning-guest.ts';
 
 const test = kvmSuite('deadline');

@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { at, code, jump } from '../guest-code.ts';
-import { kvmSuite, slowness } from '../harness.ts';
+import { kvmSuite } from '../harness.ts';
 import { loadGuest, recorder } from '../run-guest.ts';
+import { slowness } from '../slowness.ts';
 import { counters, startSpinning, untilAllMoved } from '../spinning-guest.ts';
 
 const test = kvmSuite('pause and resume');

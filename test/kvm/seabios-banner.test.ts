@@ -3,6 +3,7 @@
 import { bios, VirtualMachine, type VmResult } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { fileSuite, hasKvm, kvmSuite } from '../harness.ts';
+import { slowness } from '../slowness.ts';
 
 const BIOS = '/usr/share/seabios/bios-256k.bin';
 const test = hasKvm ? fileSuite(BIOS, 'apt-get install seabios', 'seabios banner') : kvmSuite('seabios banner');
@@ -15,7 +16,7 @@ async function boot(vcpus: number, last: RegExp): Promise<{ lines: string[]; res
     memory: 64 << 20,
     vcpus,
     engine: 'kvm',
-    deadlineMs: 100_000,
+    deadlineMs: 100_000 * slowness,
     signal: controller.signal,
   });
   const onDebug = (line: string) => {

@@ -3,8 +3,9 @@
 import { deviceModule } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { code } from '../guest-code.ts';
-import { kvmSuite, slowness } from '../harness.ts';
+import { kvmSuite } from '../harness.ts';
 import { loadGuest, until } from '../run-guest.ts';
+import { slowness } from '../slowness.ts';
 
 const test = kvmSuite('stop during a hand-over');
 

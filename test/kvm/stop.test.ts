@@ -2,8 +2,9 @@
 
 import * as assert from 'uvu/assert';
 import { codeOf } from '../errors.ts';
-import { kvmSuite, slowness } from '../harness.ts';
+import { kvmSuite } from '../harness.ts';
 import { loadGuest } from '../run-guest.ts';
+import { slowness } from '../slowness.ts';
 import { counters, spinning, startSpinning } from '../spinning-guest.ts';
 
 const test = kvmSuite('stop');

@@ -23,6 +23,9 @@ const BATCH_FILES = 10;
 /** Signs of life come every two seconds; a busy host may hold them up. */
 const SILENCE_SECONDS = 90;
 
+/** Everything in the machine takes 20 to 50 times as long as outside. */
+const SLOWNESS = 20;
+
 /** Programs that build and run the machine, and the Debian packages that have them. */
 const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] = [
   ['qemu-system-x86_64', 'qemu-system-x86'],
@@ -93,7 +96,7 @@ function selectFiles(): string[] {
 
 /** The script that the machine runs. A missing /dev/kvm is a failure there, never a skip. */
 const job = (files: readonly string[]) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
-export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds}
+export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds} TEST_SLOWNESS=${SLOWNESS}
 cd /project
 node build/test/runner.js ${files.join(' ')}
 exit $?

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { slowness } from '../slowness.ts';
 
 export interface HazardOutcome {
   /** Exit status; null when a signal ended the child. */
@@ -42,7 +43,7 @@ export function runHazard(name: string, options: HazardOptions = {}): Promise<Ha
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
+    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs * slowness);
     child.stdout.on('data', data => {
       stdout += data;
       if (sawEvent || !/^EVENT$/m.test(stdout)) return;
