@@ -39,7 +39,7 @@ test('an ELF image is recognized and runs on 2 vCPUs', async () => {
   assert.is(status, 0, stderr);
   const report = JSON.parse(stdout);
   assert.is(report.format, 'elf');
-  assert.is(report.reason, 'halt');
+  assert.is(report.reason, 'power-off');
   assert.is(report.vcpus, 2);
   assert.is(report.memoryBytes, 16 << 20);
 });
