@@ -61,7 +61,8 @@ export type InputOf<L> = L extends Layout<infer _T, infer W> ? W : never;
 
 /** Fields of a struct in memory order. */
 export type Fields = Readonly<Record<string, Layout<unknown, never>>>;
-type Named<F> = { [K in keyof F]: F[K] extends Padding ? never : K }[keyof F];
+/** Names of the fields that are not padding. */
+export type Named<F> = { [K in keyof F]: F[K] extends Padding ? never : K }[keyof F];
 export type StructValue<F> = { [K in Named<F>]: ValueOf<F[K]> };
 export type StructInput<F> = { readonly [K in Named<F>]: InputOf<F[K]> };
 
