@@ -12,7 +12,7 @@ import {
   elf,
   flat,
   type HostCapabilities,
-  HypervisorError,
+  type HypervisorError,
   type Image,
   KvmMemory,
   type Layout,
@@ -27,7 +27,7 @@ import {
   u32le,
   u64le,
   type Vcpu,
-  VcpuPool,
+  type VcpuPool,
   VirtualMachine,
   type VmResult,
 } from 'node-kvm';
@@ -87,7 +87,11 @@ export async function machineApi(signal: AbortSignal, pool: VcpuPool): Promise<v
     read: (offset: number, size: number) => offset + size,
     write: (_offset: number, _size: number, _value: number | bigint) => {},
   };
-  const spec: DeviceSpec = deviceModule(new URL('file:///d.js'), { name: 'm', mmio: { base: 0n, length: 8 }, where: 'io' });
+  const spec: DeviceSpec = deviceModule(new URL('file:///d.js'), {
+    name: 'm',
+    mmio: { base: 0n, length: 8 },
+    where: 'io',
+  });
   const vm = await VirtualMachine.create({
     memory: 1n << 20n,
     vcpus: 1,
@@ -115,5 +119,5 @@ export async function machineApi(signal: AbortSignal, pool: VcpuPool): Promise<v
   const error: HypervisorError | undefined = result.error;
   const capabilities: HostCapabilities = probe();
   await vm[Symbol.asyncDispose]();
-  void [error, capabilities, HypervisorError];
+  void [error, capabilities];
 }
