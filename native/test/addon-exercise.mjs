@@ -32,6 +32,8 @@ function memory() {
   addon.fill(new DataView(buffer, 1), 0x1ffffe, 1, 8);
   assert.equal(bytes[0x1fffff], 8);
   addon.copy(bytes, 1, bytes, 0, 0x1fffff);
+  addon.countGarbage(buffer);
+  assert.equal(typeof addon.collectGarbage(), 'boolean');
   addon.copy(new Uint8Array(3), 0, bytes, 0x1ffffd, 3);
   const borrowed = new Uint8Array(addon.wrapExternal(hostAddr, 0x1000, true));
   borrowed[5] = 99;
@@ -45,6 +47,7 @@ function memory() {
 
   for (const bad of [undefined, null, 5, 'x', {}, new ArrayBuffer(8), new Uint8Array(8), new Proxy(buffer, {})]) {
     throws('ERR_INVALID_ARG_TYPE', () => addon.addressOf(bad));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.countGarbage(bad));
     throws('ERR_INVALID_ARG_TYPE', () => addon.prefault(bad, 0, 0, 1));
   }
   for (const bad of [undefined, null, 5, new ArrayBuffer(8), new Uint16Array(8)]) {

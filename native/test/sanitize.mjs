@@ -109,7 +109,8 @@ export async function sanitize(args, { buildAddon }) {
   if (selected(args, 'hazards') && existsSync('build/test/runner.js')) {
     console.log('sanitize: the hazard tests with that addon');
     // node-gyp-build looks here first: <NAME OF THE PACKAGE>_PREBUILD.
-    const tests = { ...env, NODE_KVM_PREBUILD: tree, TEST_TIMEOUT_SECONDS: '600' };
+    const slowness = 5 * Number(process.env['TEST_SLOWNESS'] ?? 1);
+    const tests = { ...env, NODE_KVM_PREBUILD: tree, TEST_TIMEOUT_SECONDS: '600', TEST_SLOWNESS: String(slowness) };
     await run(process.execPath, ['build/test/runner.js', 'native/', 'unit/native'], tests);
     refuseReports();
   }
