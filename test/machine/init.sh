@@ -14,19 +14,19 @@ exec 3>/dev/ttyS1
 for module in $(cat /modules/order); do
   insmod "/modules/$module.ko" || echo "init: insmod $module failed"
 done
-mount -t ext4 -o ro /dev/vda /root || echo 'init: no root image'
-mount -t tmpfs -o mode=1777 tmp /root/tmp
+mount -t ext4 -o ro /dev/vda /system || echo 'init: no root image'
+mount -t tmpfs -o mode=1777 tmp /system/tmp
 mkdir /dev/shm
 mount -t tmpfs shm /dev/shm
-cat /dev/vdb > /root/tmp/job
+cat /dev/vdb > /system/tmp/job
 while :; do echo alive >&3; sleep 2; done &
-for folder in dev sys proc; do mount --move /$folder /root/$folder; done
+for folder in dev sys proc; do mount --move /$folder /system/$folder; done
 
 echo ready >&3
-chroot /root /bin/sh /tmp/job 3>&-
+chroot /system /bin/sh /tmp/job 3>&-
 echo "exit $?" >&3
 
 # The host ends the machine when it has read that line. Should it not, the machine ends by itself.
 sleep 10
-echo b > /root/proc/sysrq-trigger
+echo b > /system/proc/sysrq-trigger
 sleep 10
