@@ -144,7 +144,8 @@ function putModules(package_: string, into: string): void {
 function makeInitrd(package_: string, busybox: string, target: string): void {
   const tree = `${target}.tree`;
   rmSync(tree, { force: true, recursive: true });
-  for (const name of ['bin', 'dev', 'proc', 'sys', 'system', 'modules']) mkdirSync(join(tree, name), { recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'system', 'modules'])
+    mkdirSync(join(tree, name), { recursive: true });
   copyFileSync(busybox, join(tree, 'bin/busybox'));
   copyFileSync('test/machine/init.sh', join(tree, 'init'));
   chmodSync(join(tree, 'init'), 0o755);

@@ -108,6 +108,14 @@ function tail(log: string): string {
   return lines.slice(-15).join('\n').replace(/^/gm, '     | ');
 }
 
+// An end by signal runs the exit listeners too: they end the machine that would otherwise compute on.
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)
+  process.once(signal, () => process.exit(status));
+
 const busybox = requirePrograms();
 const files = selectFiles();
 const parts = buildParts(busybox);
