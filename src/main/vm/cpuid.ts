@@ -1,6 +1,6 @@
 // What CPUID tells a guest: KVM's supported leaves, with each vCPU's own APIC id and one flat package of all vCPUs. Main thread.
 
-import { decodeCpuid, encodeCpuid } from '../../../shared/vcpu-codec.ts';
+import { encodeCpuid } from '../../../shared/vcpu-codec.ts';
 import type { CpuidEntry } from '../../../shared/vcpu-state.ts';
 
 const LEAF_FEATURES = 1;
@@ -12,9 +12,9 @@ const LEAF_AMD_TOPOLOGY = 0x8000_001e;
 const LEVEL_SMT = 1;
 const LEVEL_CORE = 2;
 
-/** KVM_GET_SUPPORTED_CPUID for vCPU `index` of `vcpus`: the APIC id is the index. Returns struct kvm_cpuid_entry2[]. */
-export function cpuidFor(supported: Uint8Array, index: number, vcpus: number): Uint8Array {
-  return encodeCpuid(decodeCpuid(supported).map(entry => patch(entry, index, vcpus)));
+/** What KVM supports, for vCPU `index` of `vcpus`: the APIC id is the index. Returns struct kvm_cpuid_entry2[]. */
+export function cpuidFor(supported: readonly CpuidEntry[], index: number, vcpus: number): Uint8Array {
+  return encodeCpuid(supported.map(entry => patch(entry, index, vcpus)));
 }
 
 function patch(entry: CpuidEntry, apicId: number, vcpus: number): CpuidEntry {

@@ -3,6 +3,8 @@
 import { type NativeSystem, type NativeVm, native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_API_VERSION, KVM_CAP } from '../../../shared/generated/kvm-abi.ts';
+import { decodeCpuid } from '../../../shared/vcpu-codec.ts';
+import type { CpuidEntry } from '../../../shared/vcpu-state.ts';
 import { cpuidFor } from './cpuid.ts';
 import { tooManyVcpus } from './vm-options.ts';
 
@@ -23,10 +25,22 @@ const REQUIRED = [
   'READONLY_MEM',
 ] as const;
 
+// Asked once per device: the answer is the host's and lasts as long as the process, and KVM takes some 0.4 ms to put it together.
+const supportedByDevice = new Map<string, readonly CpuidEntry[]>();
+
+function supportedCpuid(device: string, system: NativeSystem): readonly CpuidEntry[] {
+  let supported = supportedByDevice.get(device);
+  if (supported === undefined) {
+    supported = decodeCpuid(system.supportedCpuid());
+    supportedByDevice.set(device, supported);
+  }
+  return supported;
+}
+
 export class KvmMachine {
   readonly vm: NativeVm;
   readonly #system: NativeSystem;
-  readonly #supportedCpuid: Uint8Array;
+  readonly #supportedCpuid: readonly CpuidEntry[];
 
   /**
    * Opens the device and makes an empty VM.
@@ -52,7 +66,7 @@ export class KvmMachine {
       }
       const most = system.checkExtension(KVM_CAP.MAX_VCPUS);
       if (vcpus > most) throw tooManyVcpus(vcpus, most);
-      this.#supportedCpuid = system.supportedCpuid();
+      this.#supportedCpuid = supportedCpuid(device, system);
       this.vm = system.createVm();
     } catch (error) {
       system.close();

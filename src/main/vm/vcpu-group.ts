@@ -9,7 +9,13 @@ import {
   type EndRequest,
   isDeviceSpec,
 } from '../../../shared/device.ts';
-import { DeviceTable, describeDevice, describeTable } from '../../../shared/device-table.ts';
+import {
+  type DeviceEntry,
+  DeviceTable,
+  type DeviceTableDescription,
+  describeDevice,
+  describeTable,
+} from '../../../shared/device-table.ts';
 import { ExitServer } from '../../../shared/exit-server.ts';
 import { createTraceBuffer, type ExitRecord, ExitTraceReader } from '../../../shared/exit-trace.ts';
 import { IoDispatch } from '../../../shared/io-dispatch.ts';
@@ -94,44 +100,58 @@ export class VcpuGroup {
       affinity: affinity?.[runner.index],
       ...(kvm === undefined ? {} : { kvm: { vmFd: kvm.vm.fd, cpuid: kvm.cpuid(runner.index, vcpus) } }),
     };
-    const { runBuffer } = await runner.call(api => api.create(setup) as Promise<VcpuCreated>);
+    const { runBuffer } = await runner.link.call(api => api.create(setup) as Promise<VcpuCreated>);
     if (kvm !== undefined) runner.control.attach(runBuffer);
     return runBuffer;
   }
 
-  /** Gives all vCPUs their devices and their program. */
-  async connect(devices: readonly (Device | DeviceSpec)[], program: ProgramSetup | undefined): Promise<void> {
-    const { events, memory, vcpus } = this.#options;
-    await this.create();
-    const runBuffers = (await this.#created) ?? [];
+  /**
+   * Creates the vCPUs and gives them their devices, and their program or start states. A worker takes its calls in order: they are
+   * sent together, and cost one round trip.
+   */
+  async connect(
+    devices: readonly (Device | DeviceSpec)[],
+    given: { program?: ProgramSetup; boots?: readonly BootState[] },
+  ): Promise<void> {
+    const { program, boots } = given;
     const entries = devices.map(describeDevice);
     const table = describeTable(entries);
-    if (entries.some(({ where }) => where === 'main')) {
-      // Closures live here, and are called as methods of what the user gave; modules live elsewhere.
-      const handlers = devices.map(device => (isDeviceSpec(device) ? undefined : device));
-      this.#serve(runBuffers, new DeviceTable(table), handlers);
-    }
-    const io = entries.some(({ where }) => where === 'io')
-      ? IoThread.start(
-          { control: this.#control.buffer, vcpus, memory: memory.handle, devices: table, runBuffers },
-          { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
-        ).then(async thread => {
-          this.#io = thread;
-          // The VM may have been taken down meanwhile.
-          if (this.#stopped) await this.#endServers();
-        })
-      : undefined;
-    const connected = this.runners.map(({ index, link }) =>
+    const created = this.create();
+    const calls = this.runners.flatMap(({ index, link }) => [
       link.call(api =>
         api.connect({ devices: table, trace: this.#traces[index], ...(program === undefined ? {} : { program }) }),
       ),
-    );
-    // All of them settle before an error goes up: nothing may be under way when the VM is taken down.
-    const settled = await Promise.allSettled([io, ...connected]);
+      ...(boots === undefined ? [] : [link.call(api => api.boot(boots[index] ?? {}))]),
+    ]);
+    const serving = created.then(() => this.#serve(devices, entries, table));
+    // All of them settle before an error goes up: nothing may be under way when the VM is taken down. The first is the cause.
+    const settled = await Promise.allSettled([serving, ...calls]);
     for (const result of settled) if (result.status === 'rejected') throw result.reason;
   }
 
-  #serve(
+  /** Starts the servers of devices that live on other threads than the vCPUs'. */
+  async #serve(
+    devices: readonly (Device | DeviceSpec)[],
+    entries: readonly DeviceEntry[],
+    table: DeviceTableDescription,
+  ): Promise<void> {
+    const { events, memory, vcpus } = this.#options;
+    const runBuffers = (await this.#created) ?? [];
+    if (entries.some(({ where }) => where === 'main')) {
+      // Closures live here, and are called as methods of what the user gave; modules live elsewhere.
+      const handlers = devices.map(device => (isDeviceSpec(device) ? undefined : device));
+      this.#serveHere(runBuffers, new DeviceTable(table), handlers);
+    }
+    if (!entries.some(({ where }) => where === 'io')) return;
+    this.#io = await IoThread.start(
+      { control: this.#control.buffer, vcpus, memory: memory.handle, devices: table, runBuffers },
+      { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
+    );
+    // The VM may have been taken down meanwhile.
+    if (this.#stopped) await this.#endServers();
+  }
+
+  #serveHere(
     runBuffers: readonly SharedArrayBuffer[],
     table: DeviceTable,
     handlers: readonly (DeviceHandlers | undefined)[],
@@ -153,11 +173,6 @@ export class VcpuGroup {
       },
       onError: (vcpu, error) => events.deviceFailed(error, vcpu),
     });
-  }
-
-  /** Start states, by vCPU. */
-  async boot(states: readonly BootState[]): Promise<void> {
-    await Promise.all(this.runners.map((runner, index) => runner.call(api => api.boot(states[index] ?? {}))));
   }
 
   launch(): void {

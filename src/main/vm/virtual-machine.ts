@@ -169,7 +169,7 @@ export class VirtualMachine {
     try {
       if (image.engine === 'host') {
         const { source, data } = image;
-        await this.#orFinish(this.#group.connect(this.#options.devices, { source, data }));
+        await this.#orFinish(this.#group.connect(this.#options.devices, { program: { source, data } }));
       } else await this.#loadKvm(image);
       // A stop may have come meanwhile.
       this.#require('load', 'created');
@@ -201,8 +201,7 @@ export class VirtualMachine {
     await this.#orFinish(
       (async () => {
         if (image.platform === 'pc') this.#kvm?.createPlatform();
-        await this.#group.connect([...devices, ...extra], undefined);
-        await this.#group.boot(boots);
+        await this.#group.connect([...devices, ...extra], { boots });
       })(),
     );
   }
