@@ -5,7 +5,7 @@ import type { KvmMemory, VirtualMachine } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { at, code, jump, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
-import { loadGuest } from '../run-guest.ts';
+import { CODE, loadGuest } from '../run-guest.ts';
 
 const test = kvmSuite('dirty pages');
 
@@ -53,6 +53,12 @@ function pagesOf(ranges: ReturnType<KvmMemory['getDirtyPages']>): number[] {
 
 const harvestedPages = (memory: KvmMemory) => pagesOf(memory.getDirtyPages());
 
+/**
+ * Without the pages that the guest only reads. KVM may map a page writable when the guest first reads it; it would not see a
+ * later write then, so it reports the page at once. Never more than these two: nothing else is read.
+ */
+const written = (pages: readonly number[]) => pages.filter(page => page !== LIST && page !== CODE);
+
 const union = (...lists: number[][]) => [...new Set(lists.flat())].sort((a, b) => a - b);
 
 /** A machine that will write to `pages`, with tracking on and nothing dirty. */
@@ -84,7 +90,7 @@ test('written by the guest', async () => {
 
   await runToEnd(vm);
 
-  assert.equal(harvestedPages(vm.memory), union(guestPages));
+  assert.equal(written(harvestedPages(vm.memory)), union(guestPages));
   assert.equal(harvestedPages(vm.memory), []);
 });
 
@@ -94,7 +100,7 @@ test('written through the API', async () => {
   await runToEnd(vm);
   writeByApi(vm.memory);
 
-  assert.equal(harvestedPages(vm.memory), union(apiPages));
+  assert.equal(written(harvestedPages(vm.memory)), union(apiPages));
   assert.equal(harvestedPages(vm.memory), []);
 });
 
@@ -104,7 +110,7 @@ test('written by both: each page once, ascending', async () => {
   writeByApi(vm.memory);
   await runToEnd(vm);
 
-  assert.equal(harvestedPages(vm.memory), union(apiPages, guestPages));
+  assert.equal(written(harvestedPages(vm.memory)), union(apiPages, guestPages));
   assert.equal(harvestedPages(vm.memory), []);
 });
 
@@ -120,8 +126,8 @@ test('an aborted harvest keeps every page, a committed one clears them', async (
   const second = pagesOf(committed.ranges());
   committed.commit();
 
-  assert.equal(first, union(guestPages));
-  assert.equal(second, union(apiPages, guestPages));
+  assert.equal(written(first), union(guestPages));
+  assert.equal(written(second), union(apiPages, guestPages));
   assert.equal(harvestedPages(vm.memory), []);
 });
 
