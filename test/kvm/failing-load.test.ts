@@ -7,6 +7,7 @@ import { failEachIoctl } from '../failing-ioctls.ts';
 import { code } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { fdCount } from '../process-state.ts';
+import { until } from '../run-guest.ts';
 
 const test = kvmSuite('failing load()');
 
@@ -33,11 +34,11 @@ async function failLoads(vcpus: number, ioctl: string): Promise<string[]> {
       assert.is(result.reason, 'error');
       assert.is(result.error?.errno, error.errno);
       await vm[Symbol.asyncDispose]();
-      assert.is(fdCount(), fds);
+      await until(() => fdCount() === fds, 'the descriptors to be closed');
     },
   });
 
-  assert.is(fdCount(), fds);
+  await until(() => fdCount() === fds, 'the descriptors to be closed');
   await pool[Symbol.asyncDispose]();
   return failed;
 }
