@@ -8,7 +8,7 @@ import { ENOMEM, failEachIoctl } from '../failing-ioctls.ts';
 import { code, le32 } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
 import { fdCount } from '../process-state.ts';
-import { loadGuest } from '../run-guest.ts';
+import { CODE, loadGuest } from '../run-guest.ts';
 
 const test = kvmSuite('failing memory calls');
 
@@ -42,8 +42,12 @@ async function runToEnd(vm: VirtualMachine): Promise<void> {
 
 const layout = (memory: KvmMemory) =>
   memory.regions().map(({ guestAddr, size, slot }) => [Number(guestAddr), Number(size), slot]);
+/** Without the guest's code, which it only reads: KVM may map a page writable at its first read, and then reports it. */
 const dirty = (memory: KvmMemory) =>
-  memory.getDirtyPages().map(({ guestAddr, size }) => [Number(guestAddr), Number(size)]);
+  memory
+    .getDirtyPages()
+    .map(({ guestAddr, size }) => [Number(guestAddr), Number(size)])
+    .filter(([guestAddr]) => guestAddr !== CODE);
 
 test('addRegion(): the table is as before', async () => {
   await using vm = await threeSlots();

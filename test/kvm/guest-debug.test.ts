@@ -2,10 +2,17 @@
 
 import * as assert from 'uvu/assert';
 import { code } from '../guest-code.ts';
-import { kvmSuite } from '../harness.ts';
+import { hasKvm, kvmSuite, suiteUnless } from '../harness.ts';
 import { CODE, loadGuest } from '../run-guest.ts';
 
 const test = kvmSuite('guest debug');
+
+/** QEMU's TCG takes DR7 from the VMCB at VMRUN without setting the breakpoints that it names (its target/i386 svm_helper.c). */
+const emulated = process.env['TEST_EMULATOR'] === 'qemu-tcg';
+const breakpoints =
+  hasKvm && emulated
+    ? suiteUnless('the emulated processor has no hardware breakpoints in a guest', 'guest breakpoints')
+    : kvmSuite('guest breakpoints');
 
 const guest = code(
   [0x90], //       +0 nop
@@ -33,7 +40,7 @@ test('single step: every instruction is seen, until it is turned off', async () 
   assert.equal(seen, [1, 2, 4]);
 });
 
-test('hardware breakpoint: the guest stops before the instruction', async () => {
+breakpoints('hardware breakpoint: the guest stops before the instruction', async () => {
   const seen: number[] = [];
   await using vm = await loadGuest(guest, {
     mode: 32,
@@ -53,3 +60,4 @@ test('hardware breakpoint: the guest stops before the instruction', async () => 
 });
 
 test.run();
+breakpoints.run();

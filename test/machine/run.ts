@@ -96,7 +96,7 @@ function selectFiles(): string[] {
 
 /** The script that the machine runs. A missing /dev/kvm is a failure there, never a skip. */
 const job = (files: readonly string[]) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
-export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds} TEST_SLOWNESS=${SLOWNESS}
+export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds} TEST_SLOWNESS=${SLOWNESS} TEST_EMULATOR=qemu-tcg
 cd /project
 node build/test/runner.js ${files.join(' ')}
 exit $?

@@ -42,8 +42,8 @@ export function identityMapSize(limit: number): number {
 
 /**
  * Page tables for [0, limit) at guest physical address `base`: PML4, then the PDPTs, then the page directories.
- * Accessed and dirty bits are set beforehand: the processor then never writes to the tables, and they stay clean in the
- * dirty log.
+ * Accessed and dirty bits are set beforehand: the processor then never writes to the tables. They stay clean in the dirty
+ * log, too, unless KVM uses nested paging, where a walk of a guest's table counts as a write to it.
  */
 export function identityMap(base: number, limit: number, user: boolean): Uint8Array {
   const directories = limit / GIB;
