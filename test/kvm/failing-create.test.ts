@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { failEachIoctl } from '../failing-ioctls.ts';
 import { kvmSuite } from '../harness.ts';
 import { fdCount, threadCount } from '../process-state.ts';
+import { until } from '../run-guest.ts';
 
 const test = kvmSuite('failing create()');
 
@@ -19,7 +20,7 @@ test('every failing ioctl is reported, and no descriptor is left', async () => {
     prepare: () => {},
     run: create,
     undo: (_, vm) => vm[Symbol.asyncDispose](),
-    afterFailure(error) {
+    async afterFailure(error) {
       assert.is(error.code, 'ERR_SYSCALL');
       await until(() => fdCount() === fds, 'the descriptors to be closed');
       assert.is(threadCount(), threads);
