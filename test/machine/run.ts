@@ -21,9 +21,9 @@ const DEFAULT_FILTERS = ['kvm/'];
 const BATCH_FILES = 10;
 
 /** Signs of life come every two seconds; a busy host may hold them up. */
-const SILENCE_SECONDS = 90;
+const SILENCE_SECONDS = 60;
 
-/** Everything in the machine takes 20 to 50 times as long as outside. */
+/** Generous: a file takes 10 to 30 times as long as outside, and the host may have other things to do. */
 const SLOWNESS = 20;
 
 /** Programs that build and run the machine, and the Debian packages that have them. */
