@@ -1,7 +1,7 @@
 // The bytes of a vCPU's state: each struct of vcpu-state.ts to and from what KVM_GET_x / KVM_SET_x take. Every thread; pure.
 // Offsets and sizes come from the generated ABI; nothing here knows a number of its own.
 
-import { outOfRange } from './errors.ts';
+import { invalidType, outOfRange } from './errors.ts';
 import {
   KVM_CPUID_ENTRY2,
   KVM_DEBUGREGS,
@@ -18,6 +18,7 @@ import {
   KVM_XCR,
   KVM_XCRS,
 } from './generated/kvm-abi.ts';
+import { checkFields, checkList, narrow, wide } from './vcpu-fields.ts';
 import type {
   CpuidEntry,
   DebugRegs,
@@ -91,16 +92,7 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function putU64(view: DataView, offset: number, value: bigint, name: string): void {
-  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n)
-    throw outOfRange(name, 'a bigint from 0 to 2^64 - 1', value);
-  view.setBigUint64(offset, value, LITTLE_ENDIAN);
-}
-
-/** The value when it is an integer of `bits` bits; RangeError `ERR_OUT_OF_RANGE` otherwise. */
-function narrow(value: number, bits: 8 | 16 | 32, name: string): number {
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits)
-    throw outOfRange(name, `an integer of ${bits} bits`, value);
-  return value;
+  view.setBigUint64(offset, wide(value, name), LITTLE_ENDIAN);
 }
 
 export function decodeRegs(bytes: Uint8Array): Regs {
@@ -113,6 +105,7 @@ export function decodeRegs(bytes: Uint8Array): Regs {
 
 /** Writes the fields that are present over `bytes` (a KVM_GET_REGS result, or zeros). */
 export function encodeRegs(regs: Partial<Regs>, bytes: Uint8Array = new Uint8Array(KVM_REGS.SIZE)): Uint8Array {
+  checkFields(regs, 'regs', REG_NAMES);
   const view = viewOf(bytes);
   for (const name of REG_NAMES) {
     const value = regs[name];
@@ -140,6 +133,7 @@ function decodeSegment(view: DataView, at: number): Segment {
 }
 
 function encodeSegment(view: DataView, at: number, segment: Segment, name: string): void {
+  checkFields(segment, name, ['base', 'limit', 'selector', ...SEGMENT_BYTES]);
   putU64(view, at + KVM_SEGMENT.base, segment.base, `${name}.base`);
   view.setUint32(at + KVM_SEGMENT.limit, narrow(segment.limit, 32, `${name}.limit`), LITTLE_ENDIAN);
   view.setUint16(at + KVM_SEGMENT.selector, narrow(segment.selector, 16, `${name}.selector`), LITTLE_ENDIAN);
@@ -166,6 +160,7 @@ export function decodeSregs(bytes: Uint8Array): Sregs {
 
 /** Writes the fields that are present over `bytes`, which must be a KVM_GET_SREGS result: it holds pending interrupts too. */
 export function encodeSregs(sregs: Partial<Sregs>, bytes: Uint8Array = new Uint8Array(KVM_SREGS.SIZE)): Uint8Array {
+  checkFields(sregs, 'sregs', [...SEGMENT_NAMES, ...TABLE_NAMES, ...CONTROL_NAMES]);
   const view = viewOf(bytes);
   for (const name of SEGMENT_NAMES) {
     const segment = sregs[name];
@@ -174,6 +169,7 @@ export function encodeSregs(sregs: Partial<Sregs>, bytes: Uint8Array = new Uint8
   for (const name of TABLE_NAMES) {
     const table = sregs[name];
     if (table === undefined) continue;
+    checkFields(table, name, ['base', 'limit']);
     putU64(view, KVM_SREGS[name] + KVM_DTABLE.base, table.base, `${name}.base`);
     view.setUint16(KVM_SREGS[name] + KVM_DTABLE.limit, narrow(table.limit, 16, `${name}.limit`), LITTLE_ENDIAN);
   }
@@ -210,14 +206,29 @@ function putRegisters(
   count: number,
   name: string,
 ): void {
+  checkList(registers, name, count);
   if (registers.length !== count) throw outOfRange(`${name}.length`, `${count}`, registers.length);
   registers.forEach((register, i) => {
+    if (!(register instanceof Uint8Array)) throw invalidType(`${name}[${i}]`, 'a Uint8Array', register);
     if (register.length !== 16) throw outOfRange(`${name}[${i}].length`, '16', register.length);
     bytes.set(register, at + i * 16);
   });
 }
 
+const FPU_FIELDS = [
+  'fpr',
+  'fcw',
+  'fsw',
+  'ftwx',
+  'lastOpcode',
+  'lastIp',
+  'lastDp',
+  'xmm',
+  'mxcsr',
+] as const satisfies readonly (keyof Fpu)[];
+
 export function encodeFpu(fpu: Partial<Fpu>, bytes: Uint8Array = new Uint8Array(KVM_FPU.SIZE)): Uint8Array {
+  checkFields(fpu, 'fpu', FPU_FIELDS);
   const view = viewOf(bytes);
   if (fpu.fpr !== undefined) putRegisters(bytes, KVM_FPU.fpr, fpu.fpr, 8, 'fpr');
   if (fpu.xmm !== undefined) putRegisters(bytes, KVM_FPU.xmm, fpu.xmm, 16, 'xmm');
@@ -246,6 +257,8 @@ export function encodeDebugRegs(
   regs: Partial<DebugRegs>,
   bytes: Uint8Array = new Uint8Array(KVM_DEBUGREGS.SIZE),
 ): Uint8Array {
+  checkFields(regs, 'debugRegs', ['db', 'dr6', 'dr7']);
+  if (regs.db !== undefined) checkList(regs.db, 'db', 4);
   const view = viewOf(bytes);
   regs.db?.forEach((value, i) => {
     putU64(view, KVM_DEBUGREGS.db + i * 8, value, `dr${i}`);
@@ -268,11 +281,12 @@ export function decodeXcrs(bytes: Uint8Array): Xcr[] {
 }
 
 export function encodeXcrs(xcrs: readonly Xcr[]): Uint8Array {
-  if (xcrs.length > 16) throw outOfRange('xcrs.length', 'at most 16', xcrs.length);
+  checkList(xcrs, 'xcrs', 16);
   const bytes = new Uint8Array(KVM_XCRS.SIZE);
   const view = viewOf(bytes);
   view.setUint32(KVM_XCRS.nrXcrs, xcrs.length, LITTLE_ENDIAN);
   xcrs.forEach((xcr, i) => {
+    checkFields(xcr, `xcrs[${i}]`, ['index', 'value']);
     const at = KVM_XCRS.xcrs + i * KVM_XCR.SIZE;
     view.setUint32(at + KVM_XCR.xcr, narrow(xcr.index, 32, `xcrs[${i}].index`), LITTLE_ENDIAN);
     putU64(view, at + KVM_XCR.value, xcr.value, `xcrs[${i}].value`);
@@ -316,7 +330,23 @@ export function decodeEvents(bytes: Uint8Array): VcpuEvents {
   };
 }
 
+const EVENT_FIELDS = [
+  'exception',
+  'interrupt',
+  'nmi',
+  'sipiVector',
+  'flags',
+  'smi',
+  'tripleFault',
+  'exceptionHasPayload',
+  'exceptionPayload',
+] as const satisfies readonly (keyof VcpuEvents)[];
+
 export function encodeEvents(events: VcpuEvents): Uint8Array {
+  checkFields(events, 'events', EVENT_FIELDS);
+  for (const part of ['exception', 'interrupt', 'nmi', 'smi'] as const) {
+    if (typeof events[part] !== 'object' || events[part] === null) throw invalidType(part, 'an object', events[part]);
+  }
   const bytes = new Uint8Array(KVM_VCPU_EVENTS.SIZE);
   const view = viewOf(bytes);
   const E = KVM_VCPU_EVENTS;
@@ -371,6 +401,7 @@ export function encodeMpState(state: MpState): Uint8Array {
 }
 
 export function encodeGuestDebug(debug: GuestDebug): Uint8Array {
+  checkFields(debug, 'debug', ['singleStep', 'softwareBreakpoints', 'hardware']);
   const bytes = new Uint8Array(KVM_GUEST_DEBUG.SIZE);
   const view = viewOf(bytes);
   let control = 0;
@@ -378,8 +409,8 @@ export function encodeGuestDebug(debug: GuestDebug): Uint8Array {
   if (debug.softwareBreakpoints === true) control |= KVM_GUESTDBG.ENABLE | KVM_GUESTDBG.USE_SW_BP;
   if (debug.hardware !== undefined) {
     control |= KVM_GUESTDBG.ENABLE | KVM_GUESTDBG.USE_HW_BP;
-    if (debug.hardware.addresses.length > 4)
-      throw outOfRange('hardware.addresses.length', 'at most 4', debug.hardware.addresses.length);
+    checkFields(debug.hardware, 'hardware', ['addresses', 'dr7']);
+    checkList(debug.hardware.addresses, 'hardware.addresses', 4);
     debug.hardware.addresses.forEach((address, i) => {
       putU64(view, KVM_GUEST_DEBUG.debugreg + i * 8, address, `hardware.addresses[${i}]`);
     });

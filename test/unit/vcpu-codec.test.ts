@@ -16,12 +16,14 @@ import {
   encodeDebugRegs,
   encodeEvents,
   encodeFpu,
+  encodeGuestDebug,
   encodeMpState,
   encodeRegs,
   encodeSregs,
   encodeXcrs,
 } from '../../shared/vcpu-codec.ts';
-import type { Regs, Segment } from '../../shared/vcpu-state.ts';
+import { msrIndices, msrPairs } from '../../shared/vcpu-fields.ts';
+import type { DebugRegs, Regs, Segment, Sregs, VcpuEvents } from '../../shared/vcpu-state.ts';
 import { codeOf } from '../errors.ts';
 
 const test = suite('vCPU state as bytes');
@@ -79,16 +81,49 @@ test('values that do not fit are refused', async () => {
   for (const attempt of [
     () => encodeRegs({ rax: 1n << 64n }),
     () => encodeRegs({ rax: -1n }),
-    () => encodeRegs({ rax: 1 } as unknown as Partial<Regs>),
     withSegment({ selector: 0x10000 }),
     withSegment({ limit: 2 ** 32 }),
     withSegment({ dpl: 256 }),
     () => encodeSregs({ gdt: { base: 0n, limit: 0x10000 } }),
     () => encodeFpu({ xmm: [] }),
     () => encodeMpState('asleep' as 'halted'),
+    () => encodeDebugRegs({ db: [1n, 2n, 3n, 4n, 5n] as unknown as DebugRegs['db'] }),
+    () => msrIndices([2 ** 33]),
+    () => msrIndices([Number.NaN]),
+    () => msrPairs([[0x10, 1n << 64n]]),
+    () => msrPairs([[-1, 0n]]),
   ]) {
     assert.is(await codeOf(attempt), 'ERR_OUT_OF_RANGE', String(attempt));
   }
+});
+
+test('wrong types and unknown fields are refused', async () => {
+  const calls: ((value: never) => unknown)[] = [
+    encodeRegs,
+    encodeSregs,
+    encodeFpu,
+    encodeDebugRegs,
+    encodeXcrs,
+    encodeEvents,
+    encodeGuestDebug,
+    msrIndices,
+    msrPairs,
+  ];
+  for (const call of calls) {
+    for (const value of [null, 5, 'text'])
+      assert.is(await codeOf(() => call(value as never)), 'ERR_INVALID_ARG_TYPE', `${call.name} ${value}`);
+  }
+  for (const attempt of [
+    () => encodeRegs({ rax: 1 } as unknown as Partial<Regs>),
+    () => encodeSregs({ cs: null } as unknown as Partial<Sregs>),
+    () => encodeFpu({ xmm: new Array(16).fill(1) }),
+    () => encodeEvents({} as VcpuEvents),
+    () => msrPairs([[0x10, 1]] as unknown as [number, bigint][]),
+    () => msrPairs([5] as unknown as [number, bigint][]),
+  ]) {
+    assert.is(await codeOf(attempt), 'ERR_INVALID_ARG_TYPE', String(attempt));
+  }
+  assert.is(await codeOf(() => encodeRegs({ rxx: 1n } as unknown as Partial<Regs>)), 'ERR_UNKNOWN_OPTION');
 });
 
 test.run();

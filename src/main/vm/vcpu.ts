@@ -23,6 +23,7 @@ import {
   encodeSregs,
   encodeXcrs,
 } from '../../../shared/vcpu-codec.ts';
+import { msrIndices, msrPairs } from '../../../shared/vcpu-fields.ts';
 import type {
   CpuidEntry,
   DebugRegs,
@@ -118,15 +119,13 @@ export class Vcpu {
 
   /** KVM_GET_MSRS, in the order asked for. `ERR_SYSCALL` when KVM does not know one of them. */
   async getMsrs(indices: readonly number[]): Promise<bigint[]> {
-    return Array.from(
-      await this.#control('read', 'getMsrs', api => api.getMsrs(Uint32Array.from(indices)) as Promise<BigUint64Array>),
-    );
+    const list = msrIndices(indices);
+    return Array.from(await this.#control('read', 'getMsrs', api => api.getMsrs(list) as Promise<BigUint64Array>));
   }
 
   /** KVM_SET_MSRS. */
   async setMsrs(msrs: readonly (readonly [index: number, value: bigint])[]): Promise<void> {
-    const indices = Uint32Array.from(msrs, ([index]) => index);
-    const values = BigUint64Array.from(msrs, ([, value]) => value);
+    const { indices, values } = msrPairs(msrs);
     await this.#control('write', 'setMsrs', api => api.setMsrs(indices, values));
   }
 
