@@ -40,10 +40,17 @@ export function describeDevice(device: Device | DeviceSpec): DeviceEntry {
   if (device.pio === undefined && device.mmio === undefined) {
     throw invalidType(`device '${name}'`, 'a device with a pio or an mmio range', device);
   }
+  for (const range of ['pio', 'mmio'] as const) {
+    const given: unknown = device[range];
+    if (given !== undefined && (typeof given !== 'object' || given === null))
+      throw invalidType(`device '${name}' ${range}`, 'an object with base and length', given);
+  }
   const entry: { -readonly [K in keyof DeviceEntry]: DeviceEntry[K] } = { name, where: 'main' };
   if (device.pio !== undefined) {
     refuseUnknownKeys(device.pio, ['base', 'length'], `device '${name}' pio`);
     const { base, length } = device.pio;
+    if (typeof base !== 'number') throw invalidType(`device '${name}' pio.base`, 'a number', base);
+    if (typeof length !== 'number') throw invalidType(`device '${name}' pio.length`, 'a number', length);
     if (!Number.isInteger(base) || base < 0 || base >= PORTS)
       throw outOfRange(`device '${name}' pio.base`, 'a port from 0 to 0xffff', base);
     if (!Number.isInteger(length) || length < 1 || base + length > PORTS) {
@@ -61,6 +68,11 @@ export function describeDevice(device: Device | DeviceSpec): DeviceEntry {
     entry.mmio = { base, length };
   }
   if (isDeviceSpec(device)) {
+    if (typeof device.url !== 'string') throw invalidType(`device '${name}' url`, 'a string', device.url);
+    if (device.where !== 'vcpu' && device.where !== 'io')
+      throw outOfRange(`device '${name}' where`, "'vcpu' or 'io'", device.where);
+    if (device.state !== undefined && !(device.state instanceof SharedArrayBuffer))
+      throw invalidType(`device '${name}' state`, 'a SharedArrayBuffer', device.state);
     entry.where = device.where;
     entry.url = device.url;
     if (device.state !== undefined) entry.state = device.state;

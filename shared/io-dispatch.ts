@@ -4,7 +4,7 @@
 
 import type { DeviceAccess, DeviceHandlers, DeviceValue } from './device.ts';
 import type { DeviceTable } from './device-table.ts';
-import { HypervisorError } from './errors.ts';
+import { HypervisorError, outOfRange } from './errors.ts';
 import { KVM_EXIT, KVM_EXIT_IO, KVM_RUN } from './generated/kvm-abi.ts';
 import { hex } from './units.ts';
 
@@ -27,7 +27,14 @@ export class IoDispatch {
     this.#run = run;
     this.#table = table;
     this.#handlers = handlers;
-    this.#access = access;
+    // Handlers are JavaScript: the types alone do not keep a wrong reason out of the VM's result.
+    this.#access = {
+      vcpu: access.vcpu,
+      end: reason => {
+        if (reason !== 'power-off' && reason !== 'reset') throw outOfRange('reason', "'power-off' or 'reset'", reason);
+        access.end(reason);
+      },
+    };
   }
 
   /** Index of the device that the exit in the page is for, or -1. */

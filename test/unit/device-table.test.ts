@@ -3,7 +3,13 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type DeviceEntry, DeviceTable, describeTable, devicesOverlap } from '../../shared/device-table.ts';
+import {
+  type DeviceEntry,
+  DeviceTable,
+  describeDevice,
+  describeTable,
+  devicesOverlap,
+} from '../../shared/device-table.ts';
 import { codeOf } from '../errors.ts';
 
 const test = suite('device table');
@@ -54,6 +60,25 @@ test('overlaps are refused, and both devices are named', async () => {
 
   assert.is(await codeOf(overlapping), 'ERR_DEVICE_OVERLAP');
   assert.throws(overlapping, /'first' \(addresses 0x1000-0x1fff\).*'second' \(addresses 0x1fff-0x1fff\)/);
+});
+
+test('ranges and modules of the wrong kind are refused', async () => {
+  const describe = (device: unknown) => codeOf(() => describeDevice(device as Parameters<typeof describeDevice>[0]));
+  const pio = { base: 1, length: 1 };
+  const module = { kind: 'node-kvm.device-module', name: 'd', pio };
+  for (const device of [
+    { name: 'd', pio: null },
+    { name: 'd', mmio: null },
+    { name: 'd', pio: 5 },
+    { name: 'd', pio: { base: '1', length: 1 } },
+    { name: 'd', pio: { base: 1n, length: 1 } },
+    { name: 'd', pio: { base: 1 } },
+    module,
+    { ...module, url: 'file:///d.js', where: 'io', state: new ArrayBuffer(8) },
+  ]) {
+    assert.is(await describe(device), 'ERR_INVALID_ARG_TYPE');
+  }
+  assert.is(await describe({ ...module, url: 'file:///d.js', where: 'main' }), 'ERR_OUT_OF_RANGE');
 });
 
 test.run();

@@ -3,6 +3,7 @@
 import { type Device, type DeviceAccess, debugConsole, powerDevices } from 'node-kvm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { codeOf } from '../errors.ts';
 
 const test = suite('built-in devices');
 const nobody: DeviceAccess = { vcpu: 0, end: () => {} };
@@ -48,6 +49,15 @@ test('power off and the two resets, and nothing by accident', () => {
   assert.equal(ends(0x64, 0xd1), []);
   assert.equal(ends(0xcf9, 0x06), ['reset']);
   assert.equal(ends(0xcf9, 0x02), []);
+});
+
+test('a console that could not work is refused', async () => {
+  const make = (...args: unknown[]) => codeOf(() => debugConsole(...(args as Parameters<typeof debugConsole>)));
+  assert.is(await make(), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await make('1', () => {}), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await make(0x402, 1), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await make(0x10000, () => {}), 'ERR_OUT_OF_RANGE');
+  assert.is(await make(0x402, () => {}, { port: 1 }), 'ERR_UNKNOWN_OPTION');
 });
 
 test.run();

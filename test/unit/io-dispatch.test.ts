@@ -114,6 +114,13 @@ test('an asynchronous handler is the device’s error, and its rejection goes no
   assert.is(await codeOf(() => dispatch.perform(0)), 'ERR_DEVICE_HANDLER');
 });
 
+test('a device can end the VM for the reasons there are, and for no other', async () => {
+  const { run, dispatch } = machine({ write: (_offset, _size, _value, access) => access.end('explode' as 'reset') });
+  pio(run, { out: true, size: 1, port: 0x20, count: 1 });
+
+  assert.is(await codeOf(() => dispatch.perform(0)), 'ERR_DEVICE_HANDLER');
+});
+
 test('nobody there: reads float, writes vanish', () => {
   const { run, dispatch } = machine({});
   pio(run, { out: false, size: 4, port: 0x99, count: 2 });

@@ -1,6 +1,8 @@
 // A port that prints: each byte written is one character (SeaBIOS and QEMU use port 0x402, Bochs 0xe9). Main thread.
 
 import type { Device, DeviceValue } from '../../../shared/device.ts';
+import { describeDevice } from '../../../shared/device-table.ts';
+import { invalidType, refuseUnknownKeys } from '../../../shared/errors.ts';
 
 /** A line that never ends is passed on in pieces. */
 const LINE_MAX = 4096;
@@ -20,12 +22,16 @@ export interface DebugConsole extends Device {
 /**
  * Collects what the guest writes to `port` into lines, without their newline, and hands each to `onLine`. Bytes are taken as UTF-8, and
  * what is not is replaced. Wider accesses are their bytes, low one first.
+ * @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE` for no port
  */
 export function debugConsole(
   port: number,
   onLine: (line: string) => void,
   options: DebugConsoleOptions = {},
 ): DebugConsole {
+  if (typeof onLine !== 'function') throw invalidType('onLine', 'a function', onLine);
+  if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
+  refuseUnknownKeys(options, ['answer', 'name'], 'debugConsole()');
   const { answer = 0xe9, name = 'debug console' } = options;
   const decoder = new TextDecoder();
   let bytes: number[] = [];
@@ -40,7 +46,7 @@ export function debugConsole(
     else if (bytes.length === 0) onLine('');
     if (byte === NEWLINE || bytes.length >= LINE_MAX) flush();
   };
-  return {
+  const device: DebugConsole = {
     name,
     pio: { base: port, length: 1 },
     read: () => answer,
@@ -49,4 +55,6 @@ export function debugConsole(
     },
     flush,
   };
+  describeDevice(device);
+  return device;
 }
