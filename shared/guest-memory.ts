@@ -12,7 +12,14 @@
 import { HypervisorError, invalidType, outOfRange } from './errors.ts';
 import type { Layout } from './layout.ts';
 import { MemoryAtomics } from './memory-atomics.ts';
-import { DISPOSED, GENERATION, type MemoryHandle, type RegionDescriptor, type WasmMemory } from './memory-layout.ts';
+import {
+  DISPOSED,
+  GENERATION,
+  HEADER_WORDS,
+  type MemoryHandle,
+  type RegionDescriptor,
+  type WasmMemory,
+} from './memory-layout.ts';
 import { EMPTY_TABLE, RegionTable } from './region-table.ts';
 import { NO_SPAN, type Span } from './span.ts';
 import { type PostedTable, type ReceiveMessage, TableFeed } from './table-feed.ts';
@@ -464,8 +471,16 @@ export class GuestMemory {
 
 /** Refuses what is not a handle, for a message that says so rather than one about an inner property. */
 export function checkHandle(handle: MemoryHandle): void {
-  if (handle === null || typeof handle !== 'object' || handle.kind !== 'node-kvm.memory')
-    throw invalidType('handle', "a memory's handle", handle);
+  const isHandle =
+    handle !== null &&
+    typeof handle === 'object' &&
+    handle.kind === 'node-kvm.memory' &&
+    typeof handle.channel === 'string' &&
+    handle.header instanceof SharedArrayBuffer &&
+    handle.header.byteLength === HEADER_WORDS * Int32Array.BYTES_PER_ELEMENT &&
+    Number.isSafeInteger(handle.generation) &&
+    Array.isArray(handle.regions);
+  if (!isHandle) throw invalidType('handle', "a memory's handle", handle);
 }
 
 type PartVisitor = (span: Span, offset: number, done: number, count: number) => void;

@@ -120,4 +120,18 @@ test('every way to write through the API is seen', () => {
   );
 });
 
+test('a bitmap is asked for by a range: anything else is refused, and bigints are fine', async () => {
+  using memory = tracked();
+  write(memory, 3);
+  using harvest = memory.harvest();
+  const ask = (range: unknown) => codeOf(() => harvest.bitmap(range as { guestAddr: number; size: number }));
+
+  assert.is(harvest.bitmap({ guestAddr: 0n, size: BigInt(PAGE * 8) })[0], 1 << 3);
+  for (const range of [undefined, null, 5, {}, { guestAddr: 0 }, { guestAddr: '0', size: PAGE }])
+    assert.is(await ask(range), 'ERR_INVALID_ARG_TYPE', JSON.stringify(range));
+  assert.is(await ask({ guestAddr: Number.NaN, size: PAGE }), 'ERR_OUT_OF_RANGE');
+  assert.is(await ask({ guestAddr: 0, size: 0 }), 'ERR_OUT_OF_RANGE');
+  assert.is(await ask({ guestAddr: 1, size: PAGE }), 'ERR_MEMORY_ALIGNMENT');
+});
+
 test.run();

@@ -96,6 +96,8 @@ test('other types', async () => {
   assert.is(await codeOf(() => memory.attachVmFd('3' as never)), wrong);
   assert.is(await codeOf(() => memory.attachVmFd(-1)), 'ERR_OUT_OF_RANGE');
   assert.is(await codeOf(() => KvmMemory.attach({} as never)), wrong);
+  assert.is(await codeOf(() => KvmMemory.attach({ kind: 'node-kvm.memory' } as never)), wrong);
+  assert.is(await codeOf(() => KvmMemory.attach({ ...memory.handle, header: new SharedArrayBuffer(4) })), wrong);
 });
 
 test('options', async () => {

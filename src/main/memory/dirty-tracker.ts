@@ -8,9 +8,10 @@
 // tracking is on again. Writes made *while* it is off are not recorded.
 
 import type { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
-import { HypervisorError } from '../../../shared/errors.ts';
-import { PAGE_SIZE } from '../../../shared/units.ts';
+import { HypervisorError, invalidType } from '../../../shared/errors.ts';
+import { PAGE_SIZE, type U64 } from '../../../shared/units.ts';
 import { trace } from '../trace.ts';
+import { checkPlace } from './options.ts';
 import { endOf, type OwnedRegion, placeText } from './region-list.ts';
 
 const onCommit = trace('memory.harvest.commit');
@@ -171,14 +172,18 @@ export class DirtyHarvest {
   /**
    * One bit per page of `region` (as `memory.regions()` returned it, or any page-aligned part of one), least significant bit
    * first, ceil(pages / 64) * 8 bytes; a copy.
-   * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` when no region held it when the harvest began
+   * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` when no region held it when the harvest began; `ERR_MEMORY_ALIGNMENT`,
+   *   `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
    */
-  bitmap(region: { readonly guestAddr: number; readonly size: number }): Uint8Array {
+  bitmap(range: { readonly guestAddr: U64; readonly size: U64 }): Uint8Array {
     this.#check();
+    if (typeof range !== 'object' || range === null) throw invalidType('region', 'an object', range);
+    const { at: guestAddr, bytes: size } = checkPlace(range.guestAddr, range.size);
+    const region = { guestAddr, size };
     const part = this.#parts.find(
       each => each.region.guestAddr <= region.guestAddr && endOf(region) <= endOf(each.region),
     );
-    if (part === undefined || region.size <= 0 || region.guestAddr % PAGE_SIZE !== 0 || region.size % PAGE_SIZE !== 0) {
+    if (part === undefined) {
       throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(region)} when the harvest began`);
     }
     const first = (part.region.offset + (region.guestAddr - part.region.guestAddr)) / PAGE_SIZE;
