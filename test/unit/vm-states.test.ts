@@ -68,6 +68,8 @@ test('operations in the wrong state are refused', async () => {
     assert.is(await codeOf(vm[operation]()), 'ERR_STATE', operation);
   assert.is(await codeOf(vm.load(flat(new Uint8Array(1), { at: 0x1000, mode: 64 }))), 'ERR_ENGINE');
 
+  for (const image of [undefined, {}, { engine: 'kvm' }, { engine: 'host' }])
+    assert.is(await codeOf(vm.load(image as never)), 'ERR_INVALID_ARG_TYPE');
   await vm.load(program(behaviours, { act: 'return' }));
   assert.is(vm.state, 'loaded');
   assert.is(await codeOf(vm.load(program(behaviours, { act: 'return' }))), 'ERR_STATE');

@@ -155,8 +155,7 @@ export class VirtualMachine {
   }
 
   async #load(image: Image): Promise<void> {
-    if (typeof image !== 'object' || image === null || (image.engine !== 'kvm' && image.engine !== 'host'))
-      throw invalidType('image', 'an Image', image);
+    if (!isImage(image)) throw invalidType('image', 'an Image (made by flat(), elf(), bios() or program())', image);
     this.#require('load', 'created');
     if (this.#loading) throw new HypervisorError('ERR_STATE', 'load() is under way already');
     if (image.engine !== this.engine) {
@@ -441,6 +440,16 @@ export class VirtualMachine {
     if (runner === undefined) throw new RangeError(`no vCPU ${index}`);
     return runner;
   }
+}
+
+/** By its shape: an image may be the user's own. */
+function isImage(image: unknown): boolean {
+  if (typeof image !== 'object' || image === null) return false;
+  const { engine, load, source } = image as { engine?: unknown; load?: unknown; source?: unknown };
+  return (
+    (engine === 'kvm' && typeof load === 'function') ||
+    (engine === 'host' && typeof source === 'object' && source !== null)
+  );
 }
 
 /** Asked twice, with an await between: a function, so that the compiler does not believe the first answer. */
