@@ -125,6 +125,24 @@ export function refuseUnknownKeys(options: object | undefined, known: readonly s
   }
 }
 
+/** What a caught value says, for a message. Never throws: a handler may throw a proxy, or an object whose getters throw. */
+export function messageOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? String(thrown.message) : String(thrown);
+  } catch {
+    return 'a value that cannot be shown';
+  }
+}
+
+/** `instanceof`, which runs code of a proxy's, as a question that never throws. */
+export function isHypervisorError(thrown: unknown): thrown is HypervisorError {
+  try {
+    return thrown instanceof HypervisorError;
+  } catch {
+    return false;
+  }
+}
+
 /** Ends a `switch` over a literal union: the compiler proves that it is never reached. */
 export function assertNever(value: never): never {
   throw new Error(`unreachable: ${String(value)}`);

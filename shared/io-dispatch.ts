@@ -4,7 +4,7 @@
 
 import type { DeviceAccess, DeviceHandlers, DeviceValue } from './device.ts';
 import type { DeviceTable } from './device-table.ts';
-import { HypervisorError, outOfRange } from './errors.ts';
+import { HypervisorError, isHypervisorError, messageOf, outOfRange } from './errors.ts';
 import { KVM_EXIT, KVM_EXIT_IO, KVM_RUN } from './generated/kvm-abi.ts';
 import { hex } from './units.ts';
 
@@ -64,15 +64,18 @@ export class IoDispatch {
       if (isPio) this.#pio(handlers, entry.pio?.base ?? 0);
       else this.#mmio(handlers, entry.mmio?.base ?? 0);
     } catch (cause) {
-      if (cause instanceof HypervisorError) throw cause;
+      if (isHypervisorError(cause)) throw cause;
       const where = isPio
         ? `port ${hex(this.#run.getUint16(io.port, LITTLE_ENDIAN))}`
         : `address ${hex(this.#physAddr())}`;
-      const message = cause instanceof Error ? cause.message : String(cause);
-      throw new HypervisorError('ERR_DEVICE_HANDLER', `device '${entry.name}' failed at ${where}: ${message}`, {
-        cause,
-        info: { device: entry.name, vcpu: this.#access.vcpu },
-      });
+      throw new HypervisorError(
+        'ERR_DEVICE_HANDLER',
+        `device '${entry.name}' failed at ${where}: ${messageOf(cause)}`,
+        {
+          cause,
+          info: { device: entry.name, vcpu: this.#access.vcpu },
+        },
+      );
     }
   }
 
@@ -120,11 +123,13 @@ export class IoDispatch {
   #write(handlers: DeviceHandlers, offset: number, size: number, at: number): void {
     if (handlers.write === undefined) return;
     const result: unknown = handlers.write(offset, size, loadValue(this.#run, at, size), this.#access);
-    if (result !== undefined) refuseAsync(result);
+    if (result !== undefined) refuseAsync(result, 'write');
   }
 
   #read(handlers: DeviceHandlers, offset: number, size: number, at: number): void {
-    storeValue(this.#run, at, size, handlers.read === undefined ? -1 : handlers.read(offset, size, this.#access));
+    const value = handlers.read === undefined ? -1 : handlers.read(offset, size, this.#access);
+    if (typeof value === 'object') refuseAsync(value, 'read');
+    storeValue(this.#run, at, size, value);
   }
 }
 
@@ -177,9 +182,9 @@ function describe(value: unknown): string {
   return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : String(value);
 }
 
-/** A promise from a write handler would be lost, and its rejection would end the process. */
-function refuseAsync(result: unknown): void {
+/** A promise from a handler would be lost, and its rejection would end the process. */
+function refuseAsync(result: unknown, handler: 'read' | 'write'): void {
   if (typeof result !== 'object' || result === null || !('then' in result) || typeof result.then !== 'function') return;
   result.then(undefined, () => {});
-  throw new TypeError('a handler must be synchronous, but write() returned a promise');
+  throw new TypeError(`a handler must be synchronous, but ${handler}() returned a promise`);
 }

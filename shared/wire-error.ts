@@ -1,6 +1,6 @@
 // Errors on their way between threads: class, code, errno, info and cause survive. Runs on every thread; pure.
 
-import { type ErrorCode, HypervisorError } from './errors.ts';
+import { type ErrorCode, HypervisorError, messageOf } from './errors.ts';
 
 /** An error as it crosses threads: class, code and cause survive, which structured clone and Comlink drop. */
 export interface WireError {
@@ -18,20 +18,27 @@ export interface WireError {
 /** How many causes below each other are kept: enough for people, and an end for a cycle. */
 const CAUSES_MAX = 4;
 
+/** Never throws, and what it gives can be cloned, whatever was thrown. */
 export function toWire(thrown: unknown, depth = 0): WireError {
-  if (!(thrown instanceof Error)) {
-    return {
-      marker: 'node-kvm.error',
-      class: 'Error',
-      message: String(thrown),
-      stack: undefined,
-      code: undefined,
-      errno: undefined,
-      syscall: undefined,
-      info: undefined,
-      cause: undefined,
-    };
+  try {
+    if (thrown instanceof Error) return describe(thrown, depth);
+  } catch {
+    // A proxy, or a getter that throws: what can be said of it is the message.
   }
+  return {
+    marker: 'node-kvm.error',
+    class: 'Error',
+    message: messageOf(thrown),
+    stack: undefined,
+    code: undefined,
+    errno: undefined,
+    syscall: undefined,
+    info: undefined,
+    cause: undefined,
+  };
+}
+
+function describe(thrown: Error, depth: number): WireError {
   const field = (name: string): unknown =>
     name in thrown ? (thrown as unknown as Record<string, unknown>)[name] : undefined;
   const code = field('code');
@@ -47,14 +54,23 @@ export function toWire(thrown: unknown, depth = 0): WireError {
           : thrown instanceof RangeError
             ? 'RangeError'
             : 'Error',
-    message: thrown.message,
-    stack: thrown.stack,
+    message: messageOf(thrown),
+    stack: typeof thrown.stack === 'string' ? thrown.stack : undefined,
     code: typeof code === 'string' ? code : undefined,
     errno: typeof errno === 'number' ? errno : undefined,
     syscall: typeof syscall === 'string' ? syscall : undefined,
-    info: thrown instanceof HypervisorError ? thrown.info : undefined,
+    info: thrown instanceof HypervisorError ? cloneable(thrown.info) : undefined,
     cause: thrown.cause === undefined || depth >= CAUSES_MAX ? undefined : toWire(thrown.cause, depth + 1),
   };
+}
+
+/** Users throw HypervisorErrors too, with anything in them: the error counts more than facts that cannot cross. */
+function cloneable(info: Record<string, unknown> | undefined): Record<string, unknown> | undefined {
+  try {
+    return structuredClone(info);
+  } catch {
+    return undefined;
+  }
 }
 
 export function fromWire(wire: WireError): Error {

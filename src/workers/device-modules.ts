@@ -2,7 +2,7 @@
 
 import type { DeviceHandlers, DeviceModule } from '../../shared/device.ts';
 import type { DeviceTableDescription } from '../../shared/device-table.ts';
-import { HypervisorError } from '../../shared/errors.ts';
+import { HypervisorError, messageOf } from '../../shared/errors.ts';
 import type { GuestMemory } from '../../shared/guest-memory.ts';
 
 /**
@@ -29,10 +29,9 @@ export async function loadDeviceModules(
         throw new TypeError('createDevice() must return an object with read and write');
       handlers.push(made);
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
       throw new HypervisorError(
         'ERR_DEVICE_HANDLER',
-        `device '${entry.name}' did not start from ${entry.url}: ${message}`,
+        `device '${entry.name}' did not start from ${entry.url}: ${messageOf(cause)}`,
         {
           cause,
           info: { device: entry.name, url: entry.url },

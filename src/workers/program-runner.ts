@@ -2,7 +2,7 @@
 // WebAssembly imports: env.memory (the guest's RAM itself, a shared memory), and kvm.{out, in, mmio_read, mmio_write, vcpu, vcpus,
 // halt, checkpoint}. It exports run() or _start().
 
-import { HypervisorError } from '../../shared/errors.ts';
+import { HypervisorError, isHypervisorError, messageOf } from '../../shared/errors.ts';
 import type { WasmMemory } from '../../shared/memory-layout.ts';
 import type { ProgramContext, ProgramModule } from '../../shared/program.ts';
 import type { ProgramSetup } from '../../shared/protocol.ts';
@@ -23,12 +23,8 @@ export async function loadProgram(setup: ProgramSetup, memory: WasmMemory | unde
   try {
     return source.type === 'module' ? await loadModule(source.url) : await loadWasm(source.bytes, memory);
   } catch (cause) {
-    if (cause instanceof HypervisorError) throw cause;
-    throw new HypervisorError(
-      'ERR_PROGRAM',
-      `the program did not load: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    if (isHypervisorError(cause)) throw cause;
+    throw new HypervisorError('ERR_PROGRAM', `the program did not load: ${messageOf(cause)}`, { cause });
   }
 }
 

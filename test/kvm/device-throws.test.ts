@@ -4,6 +4,7 @@ import { deviceModule, type HypervisorError } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
+import { unreadable } from '../odd-values.ts';
 import { type Result, runGuest } from '../run-guest.ts';
 
 const test = kvmSuite('a device throws');
@@ -46,5 +47,38 @@ for (const where of ['vcpu', 'io'] as const) {
     assertOnFire(await runGuest(guest, { mode: 32, vcpus: 2, devices: [device] }));
   });
 }
+
+test('an error that cannot be read', async () => {
+  const unreadableDevice = {
+    ...closure,
+    write() {
+      throw unreadable();
+    },
+  };
+  const { error } = await runGuest(guest, { mode: 32, vcpus: 2, devices: [unreadableDevice] });
+
+  assert.is(error?.code, 'ERR_DEVICE_HANDLER');
+});
+
+/** vCPU 1 spins, vCPU 0 reads. */
+const reader = code(
+  [0x85, 0xff], //        test edi, edi
+  at('spin'),
+  jump(0x75, 'spin'), //   jnz spin
+  [0xe5, 0x10], //        in eax, 0x10
+  [0xf4], //              hlt
+);
+
+test('a read that returns a promise, which rejects', async () => {
+  const read = async () => {
+    throw new Error('too late');
+  };
+  // SAFETY: what the compiler would refuse is what is tested.
+  const device = { name: 'throwing', pio, read: read as unknown as () => number };
+  const { error } = await runGuest(reader, { mode: 32, vcpus: 2, devices: [device] });
+
+  assert.is(error?.code, 'ERR_DEVICE_HANDLER');
+  assert.match(String(error?.message), 'must be synchronous');
+});
 
 test.run();

@@ -7,6 +7,7 @@ import { DeviceTable, describeTable } from '../../shared/device-table.ts';
 import { KVM_EXIT, KVM_RUN } from '../../shared/generated/kvm-abi.ts';
 import { IoDispatch } from '../../shared/io-dispatch.ts';
 import { codeOf } from '../errors.ts';
+import { oddValues } from '../odd-values.ts';
 
 const test = suite('I/O dispatch');
 const DATA = 4096;
@@ -132,6 +133,19 @@ test('nobody there: reads float, writes vanish', () => {
   assert.is(dispatch.target(), -1);
   dispatch.float();
   assert.is(run.getUint32(KVM_RUN.mmio.data, true), 0xffff_ffff);
+});
+
+test("whatever a handler throws is its device's error", async () => {
+  for (const make of oddValues) {
+    const { run, dispatch } = machine({
+      write() {
+        throw make();
+      },
+    });
+    pio(run, { out: true, size: 1, port: 0x20, count: 1 });
+
+    assert.is(await codeOf(() => dispatch.perform(0)), 'ERR_DEVICE_HANDLER');
+  }
 });
 
 test.run();

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HypervisorError, outOfRange } from '../../shared/errors.ts';
 import { fromWire, toWire } from '../../shared/wire-error.ts';
+import { oddValues } from '../odd-values.ts';
 
 const test = suite('errors on the wire');
 const sent = (thrown: unknown): Error => fromWire(structuredClone(toWire(thrown)));
@@ -35,6 +36,16 @@ test('what is thrown and is no error becomes one; a circle of causes ends', () =
   const circle = new Error('round');
   circle.cause = circle;
   assert.is(sent(circle).message, 'round');
+});
+
+test('whatever is thrown crosses', () => {
+  for (const make of oddValues) assert.instance(sent(make()), Error);
+});
+
+test('facts that cannot cross stay behind', () => {
+  const error = sent(new HypervisorError('ERR_STATE', 'mine', { info: { call: () => {} } })) as HypervisorError;
+
+  assert.equal([error.code, error.message, error.info], ['ERR_STATE', 'mine', undefined]);
 });
 
 test.run();

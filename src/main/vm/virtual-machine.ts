@@ -7,13 +7,13 @@
 
 import type { Remote } from 'comlink';
 import { describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
-import { HypervisorError, invalidType } from '../../../shared/errors.ts';
+import { HypervisorError, invalidType, messageOf } from '../../../shared/errors.ts';
 import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
 import { sumStats } from '../../../shared/vcpu-stats.ts';
 import type { Image, KvmImage } from '../images/image.ts';
-import { attachNativeVm, detachNativeVm, KvmMemory } from '../memory/kvm-memory.ts';
+import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
 import { chooseEngine, type Engine, type EngineChoice, kvmDevice } from './engine.ts';
 import { KvmMachine } from './kvm-machine.ts';
@@ -116,6 +116,8 @@ export class VirtualMachine {
     try {
       const memory = new KvmMemory(options.memorySize, options.memoryOptions);
       undo.push(() => memory[Symbol.dispose]());
+      lendMemory(memory);
+      undo.push(() => giveBackMemory(memory));
       const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus) : undefined;
       undo.push(() => kvm?.close());
       const pool = options.pool ?? new VcpuPool({ threads: options.vcpus });
@@ -315,6 +317,7 @@ export class VirtualMachine {
     if (this.#options.pool === undefined) await this.#pool[Symbol.asyncDispose]();
     if (this.#kvm !== undefined) detachNativeVm(this.memory);
     this.#kvm?.close();
+    giveBackMemory(this.memory);
     this.memory[Symbol.dispose]();
   }
 
@@ -389,11 +392,10 @@ export class VirtualMachine {
       await this.#options.onDebug?.(event);
       release?.();
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
       this.#finish({
         reason: 'error',
         vcpu: event.vcpu,
-        error: new HypervisorError('ERR_DEVICE_HANDLER', `onDebug failed: ${message}`, { cause }),
+        error: new HypervisorError('ERR_DEVICE_HANDLER', `onDebug failed: ${messageOf(cause)}`, { cause }),
       });
     }
   }

@@ -1,6 +1,6 @@
 // What a VM says of itself: its state, how it ended, its numbers. Main thread; types, and the one conversion of errors.
 
-import { HypervisorError } from '../../../shared/errors.ts';
+import { HypervisorError, isHypervisorError, messageOf } from '../../../shared/errors.ts';
 import type { VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
 
 export type VmState = 'created' | 'loaded' | 'running' | 'paused' | 'finished' | 'disposed';
@@ -20,7 +20,6 @@ export interface VmStats {
 
 /** Everything that ends a VM is a HypervisorError; what is not one becomes its cause. */
 export function asHypervisorError(error: unknown): HypervisorError {
-  if (error instanceof HypervisorError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new HypervisorError('ERR_VCPU_DIED', `a vCPU could not go on: ${message}`, { cause: error });
+  if (isHypervisorError(error)) return error;
+  return new HypervisorError('ERR_VCPU_DIED', `a vCPU could not go on: ${messageOf(error)}`, { cause: error });
 }
