@@ -90,6 +90,14 @@ export class GuestMemory {
     return new GuestMemory(handle.header, platform, handle);
   }
 
+  /**
+   * @internal Takes over a changed table. For threads that don't come to their event loop for long: each change leaves a message,
+   * and a guest that makes a device change memory again and again would fill ours with them.
+   */
+  follow(): void {
+    if (!this.#disposed && Atomics.load(this.#words, DISPOSED) === 0) this.#refresh();
+  }
+
   /** @internal The owner's way to change the table. */
   protected install(regions: readonly RegionDescriptor[], generation: number): void {
     this.#table = new RegionTable(regions, this.#table);

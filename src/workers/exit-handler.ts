@@ -20,6 +20,7 @@ import {
 } from '../../shared/control-block.ts';
 import type { DeviceAccess, DeviceHandlers, EndRequest } from '../../shared/device.ts';
 import type { DeviceTable } from '../../shared/device-table.ts';
+import type { GuestMemory } from '../../shared/guest-memory.ts';
 import { IoDispatch } from '../../shared/io-dispatch.ts';
 import type { RunOutcome } from '../../shared/protocol.ts';
 import type { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
@@ -35,6 +36,7 @@ export interface ExitHandlerOptions {
   /** By device index; undefined for devices that live elsewhere. */
   readonly handlers: readonly (DeviceHandlers | undefined)[];
   readonly stats: VcpuStatsWords;
+  readonly memory: GuestMemory;
 }
 
 export class ExitHandler implements DeviceAccess {
@@ -44,6 +46,7 @@ export class ExitHandler implements DeviceAccess {
   readonly #table: DeviceTable;
   readonly #dispatch: IoDispatch;
   readonly #stats: VcpuStatsWords;
+  readonly #memory: GuestMemory;
   #end: RunOutcome | undefined;
 
   constructor(options: ExitHandlerOptions) {
@@ -52,6 +55,7 @@ export class ExitHandler implements DeviceAccess {
     this.#base = vcpuBase(options.index);
     this.#table = options.table;
     this.#stats = options.stats;
+    this.#memory = options.memory;
     this.#dispatch = new IoDispatch(options.run, options.table, options.handlers, this);
   }
 
@@ -93,6 +97,8 @@ export class ExitHandler implements DeviceAccess {
     while (Atomics.load(control, base + MAILBOX) === mailbox) Atomics.wait(control, base + MAILBOX, mailbox);
     const answer = Atomics.exchange(control, base + MAILBOX, MAILBOX_EMPTY);
     Atomics.store(control, base + STATE, STATE_OUTSIDE);
+    // The device may have changed the memory, and we were not quiesced for it.
+    this.#memory.follow();
     if (answer === MAILBOX_DONE) return undefined;
     return answer === MAILBOX_FAILED ? FAILED : STOPPED;
   }

@@ -3,7 +3,7 @@
 
 import { STATE, STATE_IDLE, vcpuBase } from '../../shared/control-block.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
-import { HypervisorError } from '../../shared/errors.ts';
+import { HypervisorError, messageOf } from '../../shared/errors.ts';
 import { ExitTrace } from '../../shared/exit-trace.ts';
 import type { GuestMemory } from '../../shared/guest-memory.ts';
 import type { RunOutcome, VcpuApi, VcpuConnection, VcpuCreated, VcpuSetup, VcpuTask } from '../../shared/protocol.ts';
@@ -66,6 +66,7 @@ export class HostVcpu implements VcpuApi {
         table: new DeviceTable(connection.devices),
         handlers,
         stats: words,
+        memory: this.#memory,
       }),
       stats: words,
       trace: connection.trace === undefined ? undefined : new ExitTrace(connection.trace),
@@ -138,10 +139,10 @@ export class HostVcpu implements VcpuApi {
     } catch (handlerError) {
       return handlerError;
     }
-    const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return new HypervisorError('ERR_PROGRAM', `the program of vCPU ${this.#task.index} threw: ${message}`, {
+    const { index } = this.#task;
+    return new HypervisorError('ERR_PROGRAM', `the program of vCPU ${index} threw: ${messageOf(thrown)}`, {
       cause: thrown,
-      info: { vcpu: this.#task.index },
+      info: { vcpu: index },
     });
   }
 

@@ -118,9 +118,11 @@ export class KvmVcpu implements VcpuApi {
         table: new DeviceTable(connection.devices),
         handlers,
         stats: this.#stats,
+        memory: this.#memory,
       }),
       stats: this.#stats,
       trace: connection.trace === undefined ? undefined : new ExitTrace(connection.trace),
+      memory: this.#memory,
       dump: () => this.#dump(),
     });
   }

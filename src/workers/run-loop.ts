@@ -19,6 +19,7 @@ import { HypervisorError } from '../../shared/errors.ts';
 import type { ExitTrace } from '../../shared/exit-trace.ts';
 import { decodeDebugEvent, decodeInternalError, decodeSystemEvent, exitName } from '../../shared/exits.ts';
 import { KVM_EXIT, KVM_RUN } from '../../shared/generated/kvm-abi.ts';
+import type { GuestMemory } from '../../shared/guest-memory.ts';
 import type { RunOutcome } from '../../shared/protocol.ts';
 import { hex } from '../../shared/units.ts';
 import type { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
@@ -56,6 +57,7 @@ export interface RunLoopOptions {
   readonly handler: ExitHandler;
   readonly stats: VcpuStatsWords;
   readonly trace: ExitTrace | undefined;
+  readonly memory: GuestMemory;
   dump(): RegisterDump;
 }
 
@@ -126,6 +128,8 @@ export class RunLoop {
       if ((request & REQUEST_QUIESCE) === 0) break;
       Atomics.wait(control, this.#base + REQUEST, request);
     }
+    // What it was for, most likely: the memory has changed.
+    this.#options.memory.follow();
     this.#options.stats.forgetLastReturn();
   }
 
