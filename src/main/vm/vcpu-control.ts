@@ -82,10 +82,13 @@ export class VcpuControl {
     }
   }
 
-  /** Blocks until the vCPU is not in the guest; REQUEST_QUIESCE keeps it out from then on. */
+  /**
+   * Blocks until the vCPU is not in the guest; REQUEST_QUIESCE keeps it out from then on. A thread that was terminated in the guest
+   * leaves its state as it was, and its end is told to the event loop, which does not run meanwhile: there is then nobody to signal.
+   */
   waitOutside(): void {
     while (Atomics.load(this.#control, this.#base + STATE) === STATE_GUEST) {
-      this.kick();
+      if (!this.kick()) return;
       Atomics.wait(this.#control, this.#base + STATE, STATE_GUEST, REKICK_MS);
     }
   }
