@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { EndRequest } from '../../../shared/device.ts';
-import { HypervisorError } from '../../../shared/errors.ts';
+import { HypervisorError, messageOf } from '../../../shared/errors.ts';
 import type { IoWorkerData, IoWorkerMessage } from '../../../shared/protocol.ts';
 import { fromWire } from '../../../shared/wire-error.ts';
 import { workerFile } from './worker-file.ts';
@@ -20,10 +20,36 @@ export class IoThread {
   readonly #exited: Promise<void>;
   #closing = false;
 
-  private constructor(data: IoWorkerData, events: IoThreadEvents) {
-    this.#worker = new Worker(workerFile('io-worker'), { workerData: data, name: 'node-kvm io' });
+  /** Resolves when all its devices are there; rejects with their error, or when the thread ends before. */
+  readonly ready: Promise<void>;
+
+  /** Starts the thread at once. Every IoThread must be closed. */
+  constructor(data: IoWorkerData, events: IoThreadEvents) {
+    const worker = new Worker(workerFile('io-worker'), { workerData: data, name: 'node-kvm io' });
+    this.#worker = worker;
+    this.ready = new Promise((resolve, reject) => {
+      worker.on('message', (message: IoWorkerMessage) => {
+        if (message.type === 'ready') {
+          // Vcpus that run keep the process alive, not their devices.
+          worker.unref();
+          resolve();
+        } else if (message.type === 'failed') {
+          // It ends now, and has said why.
+          this.#closing = true;
+          reject(fromWire(message.error));
+        }
+      });
+      worker.once('error', reject);
+      worker.once('exit', () =>
+        reject(
+          this.#closing
+            ? new HypervisorError('ERR_STATE', 'the VM ended before its I/O worker had started')
+            : new HypervisorError('ERR_DEVICE_HANDLER', 'the I/O worker ended before its devices were there'),
+        ),
+      );
+    });
     this.#exited = new Promise(resolve => {
-      this.#worker.once('exit', () => {
+      worker.once('exit', () => {
         resolve();
         if (!this.#closing)
           events.error(
@@ -33,36 +59,16 @@ export class IoThread {
       });
     });
     // An uncaught error is followed by 'exit', which reports it.
-    this.#worker.on('error', cause =>
+    worker.on('error', cause =>
       events.error(
-        new HypervisorError('ERR_DEVICE_HANDLER', `the I/O worker died: ${String(cause)}`, { cause }),
+        new HypervisorError('ERR_DEVICE_HANDLER', `the I/O worker died: ${messageOf(cause)}`, { cause }),
         undefined,
       ),
     );
-    this.#worker.on('message', (message: IoWorkerMessage) => {
+    worker.on('message', (message: IoWorkerMessage) => {
       if (message.type === 'error') events.error(fromWire(message.error), message.vcpu);
       else if (message.type === 'end') events.end(message.reason, message.vcpu);
     });
-  }
-
-  /** Resolves when all its devices are there; rejects with their error, and no thread stays. */
-  static async start(data: IoWorkerData, events: IoThreadEvents): Promise<IoThread> {
-    const thread = new IoThread(data, events);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        thread.#worker.on('message', (message: IoWorkerMessage) => {
-          if (message.type === 'ready') resolve();
-          else if (message.type === 'failed') reject(fromWire(message.error));
-        });
-        thread.#worker.once('error', reject);
-      });
-    } catch (error) {
-      await thread.close();
-      throw error;
-    }
-    // Vcpus that run keep the process alive, not their devices.
-    thread.#worker.unref();
-    return thread;
   }
 
   async close(): Promise<void> {

@@ -137,18 +137,19 @@ export class VcpuGroup {
   ): Promise<void> {
     const { events, memory, vcpus } = this.#options;
     const runBuffers = (await this.#created) ?? [];
+    // The VM may have been taken down meanwhile.
+    if (this.#stopped) return;
     if (entries.some(({ where }) => where === 'main')) {
       // Closures live here, and are called as methods of what the user gave; modules live elsewhere.
       const handlers = devices.map(device => (isDeviceSpec(device) ? undefined : device));
       this.#serveHere(runBuffers, new DeviceTable(table), handlers);
     }
     if (!entries.some(({ where }) => where === 'io')) return;
-    this.#io = await IoThread.start(
+    this.#io = new IoThread(
       { control: this.#control.buffer, vcpus, memory: memory.handle, devices: table, runBuffers },
       { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
     );
-    // The VM may have been taken down meanwhile.
-    if (this.#stopped) await this.#endServers();
+    await this.#io.ready;
   }
 
   #serveHere(
