@@ -44,6 +44,9 @@ Result<bool> Kick(pid_t tid) {
   // tgkill, not tkill: a thread id that was reused by another process is refused by the kernel.
   if (syscall(SYS_tgkill, getpid(), tid, KickSignal()) == 0) return true;
   if (errno == ESRCH) return false;
+  // RLIMIT_SIGPENDING, which counts the signals of all of the user's processes. The thread is there, and its heartbeat comes
+  // through: a timer's signal was allocated with the timer.
+  if (errno == EAGAIN) return true;
   return LastError("tgkill");
 }
 

@@ -25,7 +25,7 @@ Result<void> InstallKickHandler();
 /** gettid(). */
 pid_t ThreadId();
 
-/** Signals one thread of this process. False when it is gone. */
+/** Signals one thread of this process. False when it is gone. Where the user's signal queue is full, the next heartbeat does it. */
 Result<bool> Kick(pid_t tid);
 
 /** Sends the kick signal to one thread periodically while it lives: a POSIX timer, deleted by the destructor. Any
