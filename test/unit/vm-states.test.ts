@@ -70,6 +70,7 @@ test('operations in the wrong state are refused', async () => {
 
   for (const image of [undefined, {}, { engine: 'kvm' }, { engine: 'host' }])
     assert.is(await codeOf(vm.load(image as never)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await codeOf(() => vm.memory[Symbol.dispose]()), 'ERR_MEMORY_IN_USE');
   await vm.load(program(behaviours, { act: 'return' }));
   assert.is(vm.state, 'loaded');
   assert.is(await codeOf(vm.load(program(behaviours, { act: 'return' }))), 'ERR_STATE');

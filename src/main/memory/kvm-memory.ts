@@ -533,6 +533,16 @@ function checkSource(options: DirtyTrackingOptions, attached: boolean): void {
   }
 }
 
+/** For a VirtualMachine, whichever its engine: nobody else disposes of the memory under its vCPUs. */
+export function lendMemory(memory: KvmMemory): void {
+  ownerOf(memory).lend();
+}
+
+/** Ends what lendMemory() began. */
+export function giveBackMemory(memory: KvmMemory): void {
+  ownerOf(memory).giveBack();
+}
+
 /**
  * For a VirtualMachine: its VM takes the memory over until `detachNativeVm`; `quiescer` stops its vCPUs for changes.
  * @throws as `attachVmFd`

@@ -30,6 +30,8 @@ export class MemoryOwner {
   readonly #slots = new Slots(region => this.#change([region], [{ ...region, slot: undefined }]));
   readonly #tracker = new DirtyTracker([this.#slots, new MarkSource()]);
   readonly #base: Mapping;
+  /** A VirtualMachine, of either engine, runs on this memory and ends it itself. */
+  #isLent = false;
   /** Ascending by guest address. */
   #regions: readonly OwnedRegion[] = [];
 
@@ -229,9 +231,18 @@ export class MemoryOwner {
 
   // ── the end ──
 
+  /** From here to `giveBack()`, dispose is refused. */
+  lend(): void {
+    this.#isLent = true;
+  }
+
+  giveBack(): void {
+    this.#isLent = false;
+  }
+
   /** Slots, then descriptors, then the table: the mappings go with the last reference to their buffers. */
   dispose(): void {
-    if (this.#slots.inUse) {
+    if (this.#isLent) {
       throw new HypervisorError('ERR_MEMORY_IN_USE', 'a VirtualMachine runs on this memory: dispose it first');
     }
     this.#slots.drop();

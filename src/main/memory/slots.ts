@@ -45,11 +45,6 @@ export class Slots implements DirtySource {
     return this.#attached !== undefined;
   }
 
-  /** A VirtualMachine runs on this memory. */
-  get inUse(): boolean {
-    return this.#attached !== undefined && !this.#attached.owned;
-  }
-
   /** KVM_CAP_NR_MEMSLOTS; 0 without a VM. */
   get limit(): number {
     return this.#attached?.limit ?? 0;
