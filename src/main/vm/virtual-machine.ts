@@ -120,15 +120,18 @@ export class VirtualMachine {
       undo.push(() => giveBackMemory(memory));
       const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus) : undefined;
       undo.push(() => kvm?.close());
+      let group: VcpuGroup | undefined;
+      if (kvm !== undefined) {
+        // Before the vCPUs' threads get the table: who attaches with an old one waits for our event loop, and not for ever.
+        const quiesce = <T>(change: () => T): T => (group === undefined ? change() : group.whileOutside(change));
+        attachNativeVm(memory, kvm.vm, { quiesce });
+        undo.push(() => detachNativeVm(memory));
+      }
       const pool = options.pool ?? new VcpuPool({ threads: options.vcpus });
       if (options.pool === undefined) undo.push(() => pool[Symbol.asyncDispose]());
       const vm = new VirtualMachine({ options, choice, memory, kvm, pool });
+      group = vm.#group;
       undo.push(() => vm.#group.close());
-      const group = vm.#group;
-      if (kvm !== undefined) {
-        attachNativeVm(memory, kvm.vm, { quiesce: change => group.whileOutside(change) });
-        undo.push(() => detachNativeVm(memory));
-      }
       if (options.dirtyTracking !== false) memory.enableDirtyTracking(options.dirtyTracking);
       await group.open();
       options.signal?.addEventListener('abort', vm.#onAbort, { once: true });
