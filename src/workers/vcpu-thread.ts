@@ -45,7 +45,11 @@ export class VcpuThread {
     }
     Atomics.store(this.#control, this.#base + STATE, STATE_ENDED);
     Atomics.notify(this.#control, this.#base + STATE);
-    if (this.#affinityBefore !== undefined) native().setAffinity(this.#affinityBefore);
+    try {
+      if (this.#affinityBefore !== undefined) native().setAffinity(this.#affinityBefore);
+    } catch {
+      // A processor has gone offline meanwhile. That must not keep the vCPU from being closed.
+    }
     this.#affinityBefore = undefined;
   }
 }

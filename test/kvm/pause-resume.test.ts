@@ -44,6 +44,20 @@ test('pause and resume back to back, without waiting for the guest, 300 times', 
   await untilAllMoved(vm, counters(vm));
 });
 
+test('pauses and resumes that nobody waits for take effect in the order in which they were called', async () => {
+  await using vm = await startSpinning();
+
+  await Promise.all([vm.pause(), vm.resume(), vm.pause()]);
+  const paused = counters(vm);
+  await sleep(5);
+  assert.is(vm.state, 'paused');
+  assert.equal(counters(vm), paused);
+
+  await Promise.all([vm.resume(), vm.pause(), vm.resume()]);
+  assert.is(vm.state, 'running');
+  await untilAllMoved(vm, paused);
+});
+
 const storm = code(
   at('again'),
   [0xe7, 0x10], //          out 0x10, eax

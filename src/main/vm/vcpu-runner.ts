@@ -107,7 +107,11 @@ export class VcpuRunner {
 
   /** Takes the vCPU out for good; resolves when it is out, at the latest after the grace period by ending its thread. */
   async stop(): Promise<void> {
-    this.control.request(REQUEST_STOP);
+    try {
+      this.control.request(REQUEST_STOP);
+    } catch {
+      // The signal could not be sent. The request is there, and the heartbeat takes the vCPU to it.
+    }
     const running = this.#running;
     if (running === undefined) return;
     let timer: NodeJS.Timeout | undefined;

@@ -62,7 +62,7 @@ export class VirtualMachine {
   #state: VmState = 'created';
   #loading = false;
   #ending: VmResult | undefined;
-  #pausing: Promise<void> | undefined;
+  #turns: Promise<void> = Promise.resolve();
   #disposing: Promise<void> | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #resolveFinished: (result: VmResult) => void = () => {};
@@ -138,7 +138,11 @@ export class VirtualMachine {
       if (isAborted(options.signal)) vm.#onAbort();
       return vm;
     } catch (error) {
-      for (const step of undo.reverse()) await step();
+      // A step that fails keeps none of the others from being taken; the error to report is the first one.
+      for (const step of undo.reverse())
+        await Promise.resolve()
+          .then(step)
+          .catch(() => {});
       throw error;
     }
   }
@@ -244,14 +248,15 @@ export class VirtualMachine {
   pause(): Promise<void> {
     return traces.pause.promise(
       () => ({}),
-      async () => {
-        this.#require('pause', 'running', 'paused');
-        this.#state = 'paused';
-        this.#pausing ??= this.#group.pause();
-        // A VM that ends meanwhile (a program that never comes to an exit) must not leave us waiting.
-        await Promise.race([this.#pausing, this.finished]);
-        this.#require('pause', 'paused', 'running');
-      },
+      () =>
+        this.#inTurn(async () => {
+          this.#require('pause', 'running', 'paused');
+          if (this.#state === 'paused') return;
+          this.#state = 'paused';
+          // A VM that ends meanwhile (a program that never comes to an exit) must not leave us waiting.
+          await Promise.race([this.#group.pause(), this.finished]);
+          this.#require('pause', 'paused');
+        }),
     );
   }
 
@@ -259,16 +264,21 @@ export class VirtualMachine {
   resume(): Promise<void> {
     return traces.resume.promise(
       () => ({}),
-      async () => {
-        this.#require('resume', 'paused', 'running');
-        await Promise.race([this.#pausing, this.finished]);
-        this.#require('resume', 'paused', 'running');
-        if (this.#state === 'running') return;
-        this.#pausing = undefined;
-        this.#state = 'running';
-        this.#group.resume();
-      },
+      () =>
+        this.#inTurn(async () => {
+          this.#require('resume', 'paused', 'running');
+          if (this.#state === 'running') return;
+          this.#state = 'running';
+          this.#group.resume();
+        }),
     );
+  }
+
+  /** pause() and resume() take effect one after the other, in the order in which they were called. */
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turns.then(step);
+    this.#turns = turn.catch(() => {});
+    return turn;
   }
 
   /**
@@ -344,11 +354,13 @@ export class VirtualMachine {
     this.#ending = result;
     clearTimeout(this.#deadline);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    void this.#group.stop().then(() => {
+    const finished = (): void => {
       removeLive(this.#group);
       this.#state = 'finished';
       this.#resolveFinished(result);
-    });
+    };
+    // Whatever stopping meets: nobody may wait for `finished` for ever.
+    void this.#group.stop().then(finished, finished);
   }
 
   #events(): GroupEvents {
