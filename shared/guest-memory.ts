@@ -45,7 +45,7 @@ export type MemoryRegion = Omit<RegionDescriptor, 'marks'>;
 // Up to LOOP_BYTES a loop beats a call of a method, which costs a fixed 50 to 100 ns; from NATIVE_COPY_BYTES on the C
 // library's memmove beats TypedArray.prototype.set on shared memory. (`fill` on shared memory never wins.)
 const LOOP_BYTES = 32;
-const NATIVE_COPY_BYTES = 16 * KIB;
+const NATIVE_COPY_BYTES = 8 * KIB;
 const few = new Uint8Array(LOOP_BYTES);
 
 /** Closes the channel of an attached memory that was forgotten. */

@@ -125,8 +125,8 @@ void CountAsExternal(Napi::Env env, napi_value buffer, size_t size) {
 }
 
 // Memory in use is counted for little, because V8 answers every few dozen megabytes with a collection that would free nothing;
-// enough that memories which somebody forgot to dispose of are noticed. Garbage is counted in earnest, up to a bound: how
-// much of a large memory is committed is not known, and V8 answers gigabytes at once with a full collection there and then.
+// enough that memories which somebody forgot to dispose of are noticed. Garbage is counted as what is resident of it, up to a
+// bound: V8 answers gigabytes at once with a full collection there and then.
 constexpr size_t kMostCountedInUse = size_t{1} << 20;
 constexpr size_t kMostCountedAsGarbage = size_t{512} << 20;
 
@@ -189,7 +189,8 @@ Napi::Value CountGarbage(const Napi::CallbackInfo& info) {
   Args args(info);
   const std::span<uint8_t> memory = args.Shared(0, "buffer");
   if (args.failed()) return {};
-  CountAsExternal(info.Env(), info[0], std::min(memory.size(), kMostCountedAsGarbage));
+  const size_t resident = sys::ResidentBytes(memory.data(), memory.size(), kMostCountedAsGarbage);
+  if (resident > 0) CountAsExternal(info.Env(), info[0], resident);
   return info.Env().Undefined();
 }
 

@@ -7,8 +7,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <vector>
+
+#include "sys/mapping.h"
 
 // Linux 5.14; older headers lack it.
 #ifndef MADV_POPULATE_WRITE
@@ -76,6 +79,22 @@ Result<void> Prefault(void* data, size_t size, unsigned threads) {
   const int errnum = job.errnum.load();
   if (errnum != 0) return SysError{errnum, "madvise"};
   return {};
+}
+
+size_t ResidentBytes(const void* data, size_t size, size_t most) {
+  constexpr size_t kPagesAtOnce = 16384;
+  const size_t page_size = PageSize();
+  std::array<unsigned char, kPagesAtOnce> resident;
+  size_t found = 0;
+  for (size_t offset = 0; offset < size && found < most; offset += kPagesAtOnce * page_size) {
+    const size_t length = std::min(size - offset, kPagesAtOnce * page_size);
+    // SAFETY: mincore() reads the page tables only; the address is the kernel's to check.
+    void* at = const_cast<char*>(static_cast<const char*>(data) + offset);
+    if (mincore(at, length, resident.data()) != 0) return 0;
+    const size_t pages = (length + page_size - 1) / page_size;
+    for (size_t i = 0; i < pages; ++i) found += (resident[i] & 1) * page_size;
+  }
+  return std::min(found, most);
 }
 
 }  // namespace sys

@@ -16,6 +16,12 @@ namespace sys {
  */
 Result<void> Prefault(void* data, size_t size, unsigned threads);
 
+/**
+ * How many bytes of [data, data + size), page-aligned, are in memory now; counting ends at `most`. Blocks for some
+ * milliseconds per 64 GiB (mincore(2)). 0 where the kernel refuses the range.
+ */
+size_t ResidentBytes(const void* data, size_t size, size_t most);
+
 }  // namespace sys
 
 #endif  // NODE_KVM_SYS_PREFAULT_H_

@@ -229,6 +229,19 @@ TEST(Prefaults, "prefault makes every page resident on any number of threads and
   }
 }
 
+TEST(CountsResident, "what is resident is what was touched, up to the bound; nothing of what is not mapped") {
+  auto mapping = sys::Mapping::Create(Spec(size_t{1} << 30));
+  CHECK(mapping.ok());
+  CHECK(madvise(mapping.value().data(), mapping.value().size(), MADV_NOHUGEPAGE) == 0);
+  CHECK(sys::ResidentBytes(mapping.value().data(), mapping.value().size(), SIZE_MAX) == 0);
+  for (const size_t page : {size_t{0}, size_t{16383}, size_t{16384}, size_t{262143}}) {
+    BytesOf(mapping.value())[page * kPage] = 1;
+  }
+  CHECK(sys::ResidentBytes(mapping.value().data(), mapping.value().size(), SIZE_MAX) == 4 * kPage);
+  CHECK(sys::ResidentBytes(mapping.value().data(), mapping.value().size(), 2 * kPage) == 2 * kPage);
+  CHECK(sys::ResidentBytes(nullptr, kPage, SIZE_MAX) == 0);
+}
+
 TEST(PrefaultReportsErrors,
      "prefault of memory that cannot be written, or of parts of pages, is an error; of nothing is not") {
   auto mapping = sys::Mapping::Create(Spec(2 * kPage));

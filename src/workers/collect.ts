@@ -4,10 +4,10 @@
 // such a thread takes milliseconds, which the next VM on it should not have to wait for, unless much would be kept.
 
 import { native } from '../../native/index.ts';
-import { MIB } from '../../shared/units.ts';
+import { GIB } from '../../shared/units.ts';
 
 /** From here on a collection is worth its time at once. */
-const BYTES_KEPT_MAX = 64 * MIB;
+const BYTES_KEPT_MAX = GIB;
 const IDLE_MS = 20;
 
 let keptBytes = 0;
