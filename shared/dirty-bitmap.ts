@@ -128,6 +128,6 @@ export class DirtyBitmap {
 }
 
 /** Bytes of a bitmap of `pages` pages: whole 64-bit words, as KVM writes them. */
-export function bitmapBytes(pages: number): number {
+function bitmapBytes(pages: number): number {
   return Math.ceil(pages / 64) * 8;
 }

@@ -7,7 +7,7 @@
 
 import type { Remote } from 'comlink';
 import { describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
-import { HypervisorError, invalidType, messageOf } from '../../../shared/errors.ts';
+import { assertNever, HypervisorError, invalidType, messageOf } from '../../../shared/errors.ts';
 import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
@@ -398,6 +398,9 @@ export class VirtualMachine {
       case 'left':
       case 'stopped':
       case 'failed':
+        return;
+      default:
+        assertNever(outcome);
     }
   }
 
