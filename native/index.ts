@@ -65,10 +65,32 @@ export interface NativeVm {
     owner: SharedArrayBuffer | null,
   ): void;
   /**
-   * KVM_GET_DIRTY_LOG of a slot that this object has registered; ORs it into `into` (one bit per page, LSB first).
-   * `into` must hold ALIGN(pages, 64) / 8 bytes at least: pages come from the slot as registered, never from the caller.
+   * Moves the dirty log of a slot that this object has registered into `into` by OR (one bit per page, bit 0 = the slot's page 0 at
+   * bit `firstBit` of `into`, LSB first), and returns how many pages it held. `into` must hold the slot's pages; they come
+   * from the slot as registered, never from the caller. How: KVM_GET_DIRTY_LOG (which clears); with the manual log, GET, OR, then
+   * KVM_CLEAR_DIRTY_LOG of the 64-page-aligned chunks that have dirty pages; with the ring, what `collectRings` and the vCPUs'
+   * own ring-full exits have gathered for the slot (overflow: every page).
+   * `writers`, where given, takes each page's writer code (shared/writer.ts), index = bit number in `into`: the ring's vCPU, or `guestWriter`.
+   * A failure loses nothing: what was ORed stays, what was not is reported again.
    */
-  orDirtyLog(slot: number, into: Uint8Array): void;
+  orDirtyLog(slot: number, into: Uint8Array, firstBit: number, writers: Uint16Array | null, guestWriter: number): number;
+  /**
+   * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: GET only copies, CLEAR write-protects. `initiallySet`: slots that begin to log report every page,
+   * and are write-protected chunk by chunk as they are cleared. Before logging begins; may be called again while no slot logs.
+   */
+  setManualLog(on: boolean, initiallySet: boolean): void;
+  /** CLEAR of the whole slot in chunks, reporting nothing: a slot that began to log with `initiallySet` is clean after it. */
+  clearDirtyLog(slot: number): void;
+  /** KVM_CAP_DIRTY_LOG_RING(_ACQ_REL): `entries` per vCPU, a power of two. Before any vCPU; for good. */
+  enableDirtyRing(entries: number): void;
+  /**
+   * Harvests every vCPU's ring into the VM's per-slot bitmaps and resets it (KVM_RESET_DIRTY_RINGS until nothing is left), under the lock that
+   * the vCPUs' ring-full exits take too. Returns the entries harvested. When it throws, what was harvested is kept, but a page must not be read before a
+   * later call succeeded.
+   */
+  collectRings(): number;
+  /** Entries harvested so far of each vCPU's ring since the ring was enabled, ring-full exits so far, whether one ever overflowed. For rates. */
+  ringCounters(vcpu: number): { readonly entries: number; readonly fullExits: number; readonly overflows: number };
   createIrqchip(): void;
   /** KVM_CREATE_PIT2. */
   createPit(): void;
@@ -108,6 +130,25 @@ export interface NativeVcpu {
   close(): void;
 }
 
+/**
+ * Write tracking of this process's memory, whoever writes: guests, threads through any view, system calls. One thread. Ranges are page-aligned host
+ * addresses. Blind to other mappings of the same memfd or file, and to other processes.
+ */
+export interface NativePageTracker {
+  /** UFFDIO_REGISTER (write protection), then protects every page: clean from here on. Registers nothing when it throws. EBUSY: another tracker has it. */
+  register(hostAddr: bigint, size: number): void;
+  /** UFFDIO_UNREGISTER: nothing is protected any more. What was not scanned is forgotten. */
+  unregister(hostAddr: bigint, size: number): void;
+  /**
+   * PAGEMAP_SCAN: finds the pages written since the last scan and protects them again, atomically per page; sets their bits (bit 0 = hostAddr's page, LSB
+   * first) in `into`, and `writer` (a code, shared/writer.ts) in `writers` where given. Huge pages of hugetlbfs count with all their
+   * pages. Returns how many pages it found. A failure halfway loses nothing: what was found is in `into`.
+   */
+  scan(hostAddr: bigint, size: number, into: Uint8Array, writers: Uint16Array | null, writer: number): number;
+  /** Unregisters everything. Idempotent. */
+  close(): void;
+}
+
 export interface NativeAddon {
   readonly pageSize: number;
   mapMemory(spec: MapSpec): NativeMapping;
@@ -130,10 +171,23 @@ export interface NativeAddon {
     length: number,
   ): void;
   /**
-   * Atomically takes `pages` mark bytes from `marks` (at byte `first`), leaves zeros, and ORs them into `into` (one bit per page, LSB first).
-   * Returns how many marks were found.
+   * Atomically takes the mark bytes of `pages` pages, leaves zeros, and ORs a bit per mark into `into` (LSB first). `summary` has a byte per
+   * 4096 pages, which writers set after the marks: where it is zero, the marks are not looked at; it is taken before them.
+   * `writers`, where given, gets the mark's value for each marked page. Returns how many marks were found.
    */
-  takeMarks(marks: Uint8Array, first: number, pages: number, into: Uint8Array): number;
+  takeMarks(marks: Uint8Array, summary: Uint8Array, pages: number, into: Uint8Array, writers: Uint16Array | null): number;
+  /** Number of bits set among [first, first + count) of `bits` (LSB first). */
+  countBits(bits: Uint8Array, first: number, count: number): number;
+  /**
+   * The runs of set bits among [first, first + pages) as pairs (guest address, bytes; a page is 4096) in `into` from index `at` (even) on, ascending; page
+   * `first` is at `guestAddr`. A run that adjoins the pair before `at` is merged into it. Returns the index after the last
+   * pair, or, when `into` is full, the negative of the number of elements needed in all, with nothing promised of `into`'s contents from `at` on.
+   */
+  bitRanges(bits: Uint8Array, first: number, pages: number, guestAddr: number, into: Float64Array, at: number): number;
+  /** to |= from, for each `to`, all of one length (a multiple of 8 bytes); then from = 0. Words of zero are not written. */
+  distributeBits(from: Uint8Array, to: readonly Uint8Array[]): void;
+  /** The kernel's write tracking (userfaultfd WP_ASYNC and PAGEMAP_SCAN, Linux >= 6.7). @throws `ERR_SYSCALL` where the kernel lacks it */
+  openPageTracker(): NativePageTracker;
   openSystem(path: string): NativeSystem;
   /** Dups `fd` (F_DUPFD_CLOEXEC); ERR_NOT_A_VM when it is not a KVM VM's descriptor. */
   attachVm(fd: number): NativeVm;
