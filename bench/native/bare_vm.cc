@@ -13,15 +13,21 @@ namespace baseline {
 
 namespace {
 
-constexpr uint64_t kPresentWriteUser = 7;
-constexpr uint64_t kLargePage = 0x80;
+// Accessed and dirty are set beforehand, as the library does: the processor then never writes to the tables.
+constexpr uint64_t kPresentWriteUser = 0x27;
+constexpr uint64_t kLargePage = 0xc0;
 
-/** Long mode: RAM identity-mapped with 2 MiB user pages, up to 1 GiB. */
-void WritePageTables(uint8_t* memory, size_t memory_bytes) {
+/** Long mode: RAM identity-mapped with 2 MiB user pages, up to 1 GiB, and `high_bytes` from kHighAddress on. */
+void WritePageTables(uint8_t* memory, size_t memory_bytes, uint64_t high_bytes) {
   auto* table = reinterpret_cast<uint64_t*>(memory + kTablesAddress);
   table[0] = (kTablesAddress + 0x1000) | kPresentWriteUser;
   table[512] = (kTablesAddress + 0x2000) | kPresentWriteUser;
   for (uint64_t i = 0; i < 512 && i << 21 < memory_bytes; ++i) table[1024 + i] = i << 21 | kPresentWriteUser | kLargePage;
+  auto* high = reinterpret_cast<uint64_t*>(memory + kHighTablesAddress);
+  for (uint64_t i = 0; i << 21 < high_bytes; ++i) {
+    if (i % 512 == 0) table[512 + (kHighAddress >> 30) + i / 512] = (kHighTablesAddress + i / 512 * 4096) | kPresentWriteUser;
+    high[i] = (kHighAddress + (i << 21)) | kPresentWriteUser | kLargePage;
+  }
 }
 
 void SetLongMode(kvm_sregs& sregs) {
@@ -62,7 +68,8 @@ std::vector<uint8_t> FromHex(const std::string& text) {
   return bytes;
 }
 
-BareVm::BareVm(size_t memory_bytes, const std::vector<uint8_t>& code, int mode) : memory_bytes_(memory_bytes), mode_(mode) {
+BareVm::BareVm(size_t memory_bytes, const std::vector<uint8_t>& code, int mode, uint64_t high_bytes)
+    : memory_bytes_(memory_bytes), mode_(mode) {
   system_ = Checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "open /dev/kvm");
   vm_ = Checked(ioctl(system_, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
   void* memory = mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -71,48 +78,61 @@ BareVm::BareVm(size_t memory_bytes, const std::vector<uint8_t>& code, int mode) 
   kvm_userspace_memory_region region{0, 0, 0, memory_bytes, reinterpret_cast<uint64_t>(memory_)};
   Checked(ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
   std::memcpy(memory_ + kCodeAddress, code.data(), code.size());
-  if (mode_ == 64) WritePageTables(memory_, memory_bytes);
+  if (mode_ == 64) WritePageTables(memory_, memory_bytes, high_bytes);
 }
 
 BareVm::~BareVm() {
-  if (run_ != nullptr) munmap(run_, run_bytes_);
-  if (vcpu_ >= 0) close(vcpu_);
+  vcpu_.reset();
   close(vm_);
   close(system_);
   munmap(memory_, memory_bytes_);
 }
 
-void BareVm::CreateVcpu() {
-  vcpu_ = Checked(ioctl(vm_, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-  run_bytes_ = static_cast<size_t>(Checked(ioctl(system_, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE"));
-  void* run = mmap(nullptr, run_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_, 0);
+std::unique_ptr<BareVcpu> BareVm::MakeVcpu(int index) {
+  auto vcpu = std::make_unique<BareVcpu>(system_, vm_, index);
+  vcpu->Start(mode_, memory_bytes_, static_cast<uint64_t>(index));
+  return vcpu;
+}
+
+BareVcpu::BareVcpu(int system, int vm, int index) {
+  fd_ = Checked(ioctl(vm, KVM_CREATE_VCPU, index), "KVM_CREATE_VCPU");
+  run_bytes_ = static_cast<size_t>(Checked(ioctl(system, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE"));
+  void* run = mmap(nullptr, run_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (run == MAP_FAILED) Fail("mmap kvm_run");
   run_ = static_cast<kvm_run*>(run);
 
   Cpuid cpuid;
-  Checked(ioctl(system_, kGetSupportedCpuid, &cpuid), "KVM_GET_SUPPORTED_CPUID");
-  Checked(ioctl(vcpu_, kSetCpuid, &cpuid), "KVM_SET_CPUID2");
+  Checked(ioctl(system, kGetSupportedCpuid, &cpuid), "KVM_GET_SUPPORTED_CPUID");
+  Checked(ioctl(fd_, kSetCpuid, &cpuid), "KVM_SET_CPUID2");
+}
 
+BareVcpu::~BareVcpu() {
+  munmap(run_, run_bytes_);
+  close(fd_);
+}
+
+void BareVcpu::Start(int mode, uint64_t stack, uint64_t index) {
   kvm_sregs sregs;
-  Checked(ioctl(vcpu_, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
+  Checked(ioctl(fd_, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
   kvm_regs regs{};
   regs.rip = kCodeAddress;
-  if (mode_ == 64) {
+  if (mode == 64) {
     SetLongMode(sregs);
     regs.rflags = 0x3002;  // IOPL 3: ring 3 may use ports
-    regs.rsp = memory_bytes_;
+    regs.rsp = stack;
+    regs.rdi = index;
   } else {
     sregs.cs.selector = static_cast<uint16_t>(kCodeAddress >> 4);
     sregs.cs.base = kCodeAddress;
     regs.rip = 0;
     regs.rflags = 2;
   }
-  Checked(ioctl(vcpu_, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
-  Checked(ioctl(vcpu_, KVM_SET_REGS, &regs), "KVM_SET_REGS");
+  Checked(ioctl(fd_, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
+  Checked(ioctl(fd_, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 }
 
-void BareVm::Run() {
-  while (ioctl(vcpu_, KVM_RUN, 0) < 0) {
+void BareVcpu::Run() {
+  while (ioctl(fd_, KVM_RUN, 0) < 0) {
     if (errno != EINTR && errno != EAGAIN) Fail("KVM_RUN");
   }
 }

@@ -65,6 +65,16 @@ Answer AddWords(Arguments& line);
 // copies.cc
 Answer OpenCopies(Arguments& line);
 Answer RunCopies(Arguments& line);
+// dirty.cc
+Answer OpenDirty(Arguments& line);
+Answer CloseDirty(Arguments& line);
+Answer StartDirty(Arguments& line);
+Answer StopDirty(Arguments& line);
+Answer HarvestDirty(Arguments& line);
+Answer GetDirty(Arguments& line);
+Answer ClearDirty(Arguments& line);
+Answer WriteByGuest(Arguments& line);
+Answer WriteByHost(Arguments& line);
 
 }  // namespace baseline
 

@@ -16,6 +16,9 @@ int main() {
       {"idle-open", OpenIdleVms},  {"idle-close", CloseIdleVms}, {"memory-open", OpenMemory},
       {"words-read", ReadWords},   {"words-write", WriteWords}, {"words-add", AddWords},
       {"copies-open", OpenCopies}, {"copies-run", RunCopies},
+      {"dirty-open", OpenDirty},   {"dirty-close", CloseDirty}, {"dirty-start", StartDirty},
+      {"dirty-stop", StopDirty},   {"dirty-harvest", HarvestDirty}, {"dirty-get", GetDirty},
+      {"dirty-clear", ClearDirty}, {"dirty-guest", WriteByGuest}, {"dirty-host", WriteByHost},
   };
   std::string text;
   while (std::getline(std::cin, text)) {
