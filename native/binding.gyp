@@ -11,6 +11,7 @@
       'sources': [
         'binding/addon.cc',
         'binding/args.cc',
+        'binding/bitmap.cc',
         'binding/collect.cc',
         'binding/errors.cc',
         'binding/memory.cc',
@@ -23,6 +24,7 @@
         'kvm/vcpu.cc',
         'kvm/vm.cc',
         'sys/affinity.cc',
+        'sys/bitmap.cc',
         'sys/fault.cc',
         'sys/kick.cc',
         'sys/mapping.cc',

@@ -40,7 +40,7 @@ export interface MemoryPlatform {
 }
 
 /** One region of guest RAM, as `regions()` returns it: a copy, not a live object. */
-export type MemoryRegion = Omit<RegionDescriptor, 'marks'>;
+export type MemoryRegion = Omit<RegionDescriptor, 'marks' | 'summary'>;
 
 // Up to LOOP_BYTES a loop beats a call of a method, which costs a fixed 50 to 100 ns; from NATIVE_COPY_BYTES on the C
 // library's memmove beats TypedArray.prototype.set on shared memory. (`fill` on shared memory never wins.)
@@ -127,7 +127,7 @@ export class GuestMemory {
 
   /** All regions, ascending by guest address. */
   regions(): MemoryRegion[] {
-    return this.table.regions.map(({ marks: _internal, ...region }) => region);
+    return this.table.regions.map(({ marks: _marks, summary: _summary, ...region }) => region);
   }
 
   /** The host address of the byte at `addr`. @throws `ERR_MEMORY_UNMAPPED`, `ERR_DISPOSED` */

@@ -17,6 +17,9 @@ export const DISPOSED = 1;
 export const POSTED = 2;
 export const HEADER_WORDS = 16;
 
+/** Marks that one byte of a summary stands for (also in native/sys/bitmap.h). */
+export const PAGES_PER_SUMMARY = 4096;
+
 /** One region as it is sent to other threads. */
 export interface RegionDescriptor {
   /** First guest physical address, bytes, page-aligned. */
@@ -38,6 +41,8 @@ export interface RegionDescriptor {
    * would need an atomic read-modify-write (7–10 ns) on every write.
    */
   readonly marks: SharedArrayBuffer;
+  /** One byte per PAGES_PER_SUMMARY marks, set after any of them: where it is 0, a harvest need not look at the marks. */
+  readonly summary: SharedArrayBuffer;
   /** The shared WebAssembly.Memory that the region is, with backing 'wasm'. */
   readonly wasm?: WasmMemory;
 }

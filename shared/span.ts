@@ -3,12 +3,14 @@
 // meet Node 20's limit of 4 GiB, and so that one cached object answers an access: bounds, views and dirty marks.
 
 import type { Layout } from './layout.ts';
-import type { RegionDescriptor } from './memory-layout.ts';
+import { PAGES_PER_SUMMARY, type RegionDescriptor } from './memory-layout.ts';
 import { F64, I32, OTHER, type ScalarCode, U8, U16, U32, U64 } from './scalar-code.ts';
 import { GIB, PAGE_SHIFT, PAGE_SIZE } from './units.ts';
 
 /** Bytes of a span at most; regions are cut at multiples of it from their first byte. */
 export const SPAN_SIZE = GIB;
+
+const SUMMARY_SHIFT = Math.log2(PAGES_PER_SUMMARY);
 
 export class Span {
   // `declare`, so that the constructor's assignment is the first store to each field: V8 then knows what the field holds (small
@@ -34,6 +36,9 @@ export class Span {
   declare readonly f64: Float64Array;
   /** One byte per page of this span. */
   declare readonly marks: Uint8Array;
+  /** One byte per PAGES_PER_SUMMARY pages of the mapping, in which this span begins with page `firstPage`. */
+  declare readonly summary: Uint8Array;
+  declare readonly firstPage: number;
 
   constructor(region: RegionDescriptor, from: number, size: number) {
     const { buffer } = region;
@@ -54,7 +59,9 @@ export class Span {
     this.u64 = new BigUint64Array(buffer, offset, size / 8);
     this.i64 = new BigInt64Array(buffer, offset, size / 8);
     this.f64 = new Float64Array(buffer, offset, size / 8);
-    this.marks = new Uint8Array(region.marks, offset / PAGE_SIZE, size / PAGE_SIZE);
+    this.firstPage = offset / PAGE_SIZE;
+    this.marks = new Uint8Array(region.marks, this.firstPage, size / PAGE_SIZE);
+    this.summary = new Uint8Array(region.summary);
   }
 
   /**
@@ -83,7 +90,9 @@ export class Span {
   /** Stores `value` at `at` and marks its pages. The layout's own code is for what is not simply right: it converts or throws. */
   store<T, W>(at: number, type: Layout<T, W>, value: W): void {
     if ((at & (type.size - 1)) === 0 && this.#storeScalar(at, type.code, value)) {
-      this.marks[at >>> PAGE_SHIFT] = 1;
+      const page = at >>> PAGE_SHIFT;
+      this.marks[page] = 1;
+      this.summary[(this.firstPage + page) >>> SUMMARY_SHIFT] = 1;
       return;
     }
     type.store(this, at, value);
@@ -130,6 +139,7 @@ export class Span {
    * it came before our mark, the mark is still there for the next harvest. Either way no page is lost; at worst one is
    * reported twice. For the same reason the mark is stored even where it is set already: *skipping* the store would need a
    * load of the mark, which the CPU may do before the data store is visible, and a harvest in between would lose the page.
+   * The summary follows the marks and is taken before them, by the same argument.
    * (Fast-string and non-temporal copies keep the order too: `rep movs` is ordered before later stores, and libc fences its
    * non-temporal loops.)
    */
@@ -137,7 +147,13 @@ export class Span {
     const first = at >>> PAGE_SHIFT;
     const last = (at + length - 1) >>> PAGE_SHIFT;
     this.marks[first] = 1;
-    if (last !== first) this.marks.fill(1, first + 1, last + 1);
+    const group = (this.firstPage + first) >>> SUMMARY_SHIFT;
+    if (last === first) {
+      this.summary[group] = 1;
+      return;
+    }
+    this.marks.fill(1, first + 1, last + 1);
+    this.summary.fill(1, group, ((this.firstPage + last) >>> SUMMARY_SHIFT) + 1);
   }
 }
 
@@ -152,6 +168,7 @@ export const NO_SPAN = new Span(
     buffer: new SharedArrayBuffer(0),
     offset: 0,
     marks: new SharedArrayBuffer(0),
+    summary: new SharedArrayBuffer(0),
   },
   0,
   0,

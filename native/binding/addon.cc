@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "binding/addon_data.h"
+#include "binding/bitmap.h"
 #include "binding/collect.h"
 #include "binding/errors.h"
 #include "binding/memory.h"
@@ -59,6 +60,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<Fill>("fill"),
       Function<Copy>("copy"),
       Function<TakeMarks>("takeMarks"),
+      Function<CountBits>("countBits"),
+      Function<BitRanges>("bitRanges"),
+      Function<DistributeBits>("distributeBits"),
       Function<SystemHandle::Open>("openSystem"),
       Function<VmHandle::Attach>("attachVm"),
       Function<VcpuHandle::Create>("createVcpu"),

@@ -117,12 +117,58 @@ std::vector<uint64_t> Args::Integers(size_t index, const char* name, size_t max_
   return values;
 }
 
-bool Args::ReadTyped(size_t index, const char* name, napi_typedarray_type type, const char* expected, TypedArray& out) {
+void Args::NeedSize(const char* name, uint64_t needed, uint64_t size) {
+  if (failed_ || size >= needed) return;
+  failed_ = true;
+  ThrowCoded(env_, "ERR_BUFFER_TOO_SMALL",
+             std::string(name) + " needs " + Hex(needed) + " elements, got " + Hex(size));
+}
+
+uint16_t* Args::U16ArrayOrNull(size_t index, const char* name, uint64_t length) {
+  if (failed_ || TypeOf(env_, At(index)) == napi_null) return nullptr;
+  const std::span<uint16_t> array = Typed<uint16_t>(index, name, napi_uint16_array, "a Uint16Array or null");
+  NeedSize(name, length, array.size());
+  return failed_ ? nullptr : array.data();
+}
+
+std::vector<std::span<uint8_t>> Args::BytesList(size_t index, const char* name, size_t max_length) {
+  constexpr const char* kExpected = "an array of Uint8Arrays";
+  if (failed_) return {};
+  bool is_array = false;
+  uint32_t length = 0;
+  if (napi_is_array(env_, At(index), &is_array) != napi_ok || !is_array ||
+      napi_get_array_length(env_, At(index), &length) != napi_ok) {
+    FailType(name, kExpected);
+    return {};
+  }
+  if (length > max_length) {
+    FailRange(std::string(name) + " must have at most " + std::to_string(max_length) + " elements, got " +
+              std::to_string(length));
+    return {};
+  }
+  std::vector<napi_value> elements(length);
+  for (uint32_t i = 0; i < length; ++i) {
+    if (napi_get_element(env_, At(index), i, &elements[i]) == napi_ok) continue;
+    FailType(name, kExpected);
+    return {};
+  }
+  // Only now, when no getter can detach anything any more.
+  std::vector<std::span<uint8_t>> arrays;
+  for (const napi_value element : elements) {
+    TypedArray array;
+    if (!ReadTyped(element, name, napi_uint8_array, kExpected, array)) return {};
+    arrays.emplace_back(static_cast<uint8_t*>(array.data), array.length);
+  }
+  return arrays;
+}
+
+bool Args::ReadTyped(napi_value value, const char* name, napi_typedarray_type type, const char* expected,
+                     TypedArray& out) {
   if (failed_) return false;
   bool is_typed = false;
   size_t offset = 0;
-  if (napi_is_typedarray(env_, At(index), &is_typed) != napi_ok || !is_typed ||
-      napi_get_typedarray_info(env_, At(index), &out.type, &out.length, &out.data, &out.buffer, &offset) != napi_ok ||
+  if (napi_is_typedarray(env_, value, &is_typed) != napi_ok || !is_typed ||
+      napi_get_typedarray_info(env_, value, &out.type, &out.length, &out.data, &out.buffer, &offset) != napi_ok ||
       out.type != type) {
     FailType(name, expected);
     return false;
@@ -171,7 +217,7 @@ std::span<uint8_t> Args::Shared(size_t index, const char* name) {
 std::span<uint8_t> Args::SharedBytes(size_t index, const char* name) {
   constexpr const char* kExpected = "a Uint8Array over a SharedArrayBuffer";
   TypedArray array;
-  if (!ReadTyped(index, name, napi_uint8_array, kExpected, array)) return {};
+  if (!ReadTyped(At(index), name, napi_uint8_array, kExpected, array)) return {};
   bool is_plain = true;
   if (napi_is_arraybuffer(env_, array.buffer, &is_plain) != napi_ok || is_plain) {
     FailType(name, kExpected);

@@ -39,6 +39,16 @@ class Args {
   std::span<uint8_t> Bytes(size_t index, const char* name) {
     return Typed<uint8_t>(index, name, napi_uint8_array, "a Uint8Array");
   }
+  std::span<double> F64Array(size_t index, const char* name) {
+    return Typed<double>(index, name, napi_float64_array, "a Float64Array");
+  }
+  /** A Uint16Array of at least `length` elements, or null (then: null). */
+  uint16_t* U16ArrayOrNull(size_t index, const char* name, uint64_t length);
+  /**
+   * An array of at most `max_length` Uint8Arrays. To be read before any other span: the array's elements may be getters, which run
+   * code of the caller's.
+   */
+  std::vector<std::span<uint8_t>> BytesList(size_t index, const char* name, size_t max_length);
   std::span<uint32_t> U32Array(size_t index, const char* name) {
     return Typed<uint32_t>(index, name, napi_uint32_array, "a Uint32Array");
   }
@@ -56,6 +66,8 @@ class Args {
   Napi::Value At(size_t index) const { return info_[index]; }
   void FailType(const char* name, const char* expected);
   void FailRange(const std::string& message);
+  /** ERR_BUFFER_TOO_SMALL unless `size` is at least `needed`. */
+  void NeedSize(const char* name, uint64_t needed, uint64_t size);
 
  private:
   struct TypedArray {
@@ -64,12 +76,12 @@ class Args {
     void* data;
     napi_value buffer;
   };
-  bool ReadTyped(size_t index, const char* name, napi_typedarray_type type, const char* expected, TypedArray& out);
+  bool ReadTyped(napi_value value, const char* name, napi_typedarray_type type, const char* expected, TypedArray& out);
 
   template <typename T>
   std::span<T> Typed(size_t index, const char* name, napi_typedarray_type type, const char* expected) {
     TypedArray array;
-    if (!ReadTyped(index, name, type, expected, array)) return {};
+    if (!ReadTyped(At(index), name, type, expected, array)) return {};
     return {static_cast<T*>(array.data), array.length};
   }
 

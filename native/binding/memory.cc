@@ -1,4 +1,4 @@
-// mapMemory, wrapExternal, addressOf, prefault, fill, copy, takeMarks: bounds are checked here, work is done in sys/.
+// mapMemory, wrapExternal, addressOf, prefault, fill, copy: bounds are checked here, work is done in sys/.
 
 #include "binding/memory.h"
 
@@ -9,7 +9,6 @@
 #include "binding/errors.h"
 #include "binding/shared_buffer.h"
 #include "binding/values.h"
-#include "sys/bitmap.h"
 #include "sys/mapping.h"
 #include "sys/prefault.h"
 #include "sys/proc_maps.h"
@@ -244,23 +243,6 @@ Napi::Value Copy(const Napi::CallbackInfo& info) {
   // SAFETY: in bounds; memmove, because both may be views of one buffer. Concurrent access as in Fill.
   if (length > 0) memmove(to.data() + to_offset, from.data() + from_offset, length);
   return info.Env().Undefined();
-}
-
-Napi::Value TakeMarks(const Napi::CallbackInfo& info) {
-  Args args(info);
-  const std::span<uint8_t> marks = args.Bytes(0, "marks");
-  const uint64_t first = args.Integer(1, "first");
-  const uint64_t pages = args.Integer(2, "pages");
-  const std::span<uint8_t> into = args.Bytes(3, "into");
-  if (args.failed()) return {};
-  if (!InBounds(first, pages, marks.size()))
-    return ThrowRange(info.Env(), OutOfBounds("marks", first, pages, marks.size()));
-  const uint64_t needed = pages / 8 + (pages % 8 != 0 ? 1 : 0);
-  if (into.size() < needed) {
-    return ThrowCoded(info.Env(), "ERR_BUFFER_TOO_SMALL",
-                      "a bitmap of " + Hex(pages) + " pages needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
-  }
-  return Number(info.Env(), static_cast<double>(sys::TakeMarks(marks.data() + first, pages, into.data())));
 }
 
 }  // namespace binding

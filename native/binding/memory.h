@@ -14,7 +14,6 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info);
 Napi::Value Prefault(const Napi::CallbackInfo& info);
 Napi::Value Fill(const Napi::CallbackInfo& info);
 Napi::Value Copy(const Napi::CallbackInfo& info);
-Napi::Value TakeMarks(const Napi::CallbackInfo& info);
 
 }  // namespace binding
 

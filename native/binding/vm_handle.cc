@@ -102,22 +102,22 @@ Napi::Value VmHandle::OrDirtyLog(const Napi::CallbackInfo& info) {
   Args args(info);
   const uint32_t id = args.U32(0, "slot");
   const std::span<uint8_t> into = args.Bytes(1, "into");
+  const uint64_t first = args.Integer(2, "firstBit");
+  uint16_t* writers = args.U16ArrayOrNull(3, "writers", 0);
+  const auto guest_writer = static_cast<uint16_t>(args.U32(4, "guestWriter", UINT16_MAX));
   if (args.failed()) return {};
   if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
   const kvm::Slot* slot = vm_.FindSlot(id);
   if (slot == nullptr)
     return ThrowCoded(info.Env(), "ERR_SLOT_UNKNOWN", "slot " + std::to_string(id) + " is not registered");
   // Before the log is read, which clears it: nothing may be lost because a buffer is too small.
-  const size_t needed = kvm::Vm::DirtyLogWords(*slot) * 8;
-  if (into.size() < needed) {
-    return ThrowCoded(
-        info.Env(), "ERR_BUFFER_TOO_SMALL",
-        "the dirty log of slot " + std::to_string(id) + " needs " + Hex(needed) + " bytes, got " + Hex(into.size()));
-  }
-  auto log = vm_.DirtyLog(id);
-  if (!log.ok()) return ThrowSyscall(info.Env(), log.error(), "slot " + std::to_string(id));
-  sys::OrWords(into.data(), log.value()->data(), log.value()->size());
-  return info.Env().Undefined();
+  const uint64_t end = first + slot->pages();
+  args.NeedSize("into", sys::BitmapBytes(end), into.size());
+  args.U16ArrayOrNull(3, "writers", end);
+  if (args.failed()) return {};
+  auto found = vm_.OrDirtyLog(id, {into, writers, guest_writer}, first);
+  if (!found.ok()) return ThrowSyscall(info.Env(), found.error(), "slot " + std::to_string(id));
+  return Number(info.Env(), static_cast<double>(found.value()));
 }
 
 Napi::Value VmHandle::CreateIrqchip(const Napi::CallbackInfo& info) {

@@ -64,10 +64,11 @@ const Slot* Vm::FindSlot(uint32_t id) const {
   return found == slots_.end() ? nullptr : &found->second;
 }
 
-sys::Result<const std::vector<uint64_t>*> Vm::DirtyLog(uint32_t id) {
+sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint64_t first) {
   const Slot* slot = FindSlot(id);
   if (slot == nullptr) return sys::SysError{ENOENT, "KVM_GET_DIRTY_LOG"};
-  log_.assign(DirtyLogWords(*slot), 0);
+  // Not cleared: the kernel writes all of it, or it is not looked at.
+  log_.resize(static_cast<size_t>((slot->pages() + 63) / 64));
   kvm_dirty_log request = {};
   request.slot = id;
   // SAFETY: the kernel writes ALIGN(pages, 64) / 8 bytes; pages come from the slot that the kernel accepted from us,
@@ -75,7 +76,7 @@ sys::Result<const std::vector<uint64_t>*> Vm::DirtyLog(uint32_t id) {
   request.dirty_bitmap = log_.data();
   auto done = IoctlVoid(fd_.get(), KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &request);
   if (!done.ok()) return done.error();
-  return &log_;
+  return sys::OrBits(sink, first, log_.data(), slot->pages());
 }
 
 sys::Result<void> Vm::CreateIrqchip() { return IoctlVoid(fd_.get(), KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP", 0); }

@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "sys/bitmap.h"
 #include "sys/result.h"
 #include "sys/unique_fd.h"
 
@@ -17,6 +18,8 @@ struct Slot {
   uint64_t size;
   uint64_t host_addr;
   uint32_t flags;
+
+  uint64_t pages() const { return size / 4096; }
 };
 
 class Vm {
@@ -40,14 +43,12 @@ class Vm {
   sys::Result<void> SetMemoryRegion(uint32_t id, const Slot& slot);
   /** The slot as registered through this object; null when it is not. */
   const Slot* FindSlot(uint32_t id) const;
-  /** Words of a slot's dirty log: ALIGN(pages, 64) / 64. */
-  static size_t DirtyLogWords(const Slot& slot) { return static_cast<size_t>((slot.size / 4096 + 63) / 64); }
   /**
-   * KVM_GET_DIRTY_LOG. The words stay valid until the next call: one bit per page, LSB first, ALIGN(pages, 64) bits.
-   * ENOENT when the slot was not registered here, so its size is not known and the kernel would write past any buffer,
-   * or when it does not log.
+   * Moves the slot's dirty log into `sink`, the slot's page 0 at bit `first`, and returns how many pages it held. The sink holds
+   * first + pages bits: the caller checks. ENOENT when the slot was not registered here, so its size is not known and the kernel would
+   * write past any buffer, or when it does not log.
    */
-  sys::Result<const std::vector<uint64_t>*> DirtyLog(uint32_t id);
+  sys::Result<size_t> OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint64_t first);
 
   sys::Result<void> CreateIrqchip();
   /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate

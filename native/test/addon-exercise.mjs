@@ -40,9 +40,11 @@ function memory() {
   assert.equal(bytes[5], 99);
   const marks = new Uint8Array(new SharedArrayBuffer(203));
   marks.fill(1);
+  const summary = new Uint8Array(new SharedArrayBuffer(1)).fill(1);
   const into = new Uint8Array(25);
-  assert.equal(addon.takeMarks(marks, 3, 200, into), 200);
-  assert.equal(addon.takeMarks(marks, 0, 203, new Uint8Array(26)), 3);
+  const writers = new Uint16Array(200);
+  assert.equal(addon.takeMarks(marks, summary, 200, into, writers), 200);
+  assert.equal(addon.takeMarks(marks, summary.fill(1), 203, new Uint8Array(26), null), 3);
   assert.ok(into.every(byte => byte === 0xff));
 
   for (const bad of [undefined, null, 5, 'x', {}, new ArrayBuffer(8), new Uint8Array(8), new Proxy(buffer, {})]) {
@@ -53,15 +55,16 @@ function memory() {
   for (const bad of [undefined, null, 5, new ArrayBuffer(8), new Uint16Array(8)]) {
     throws('ERR_INVALID_ARG_TYPE', () => addon.fill(bad, 0, 0, 0));
     throws('ERR_INVALID_ARG_TYPE', () => addon.copy(bytes, 0, bad, 0, 0));
-    throws('ERR_INVALID_ARG_TYPE', () => addon.takeMarks(bad, 0, 0, into));
+    throws('ERR_INVALID_ARG_TYPE', () => addon.takeMarks(bad, summary, 0, into, null));
   }
   for (const bad of [-1, 0.5, Number.NaN, Infinity, 2 ** 53, 0x20_0001]) {
     throws('ERR_OUT_OF_RANGE', () => addon.fill(bytes, bad, 0, 0));
     throws('ERR_OUT_OF_RANGE', () => addon.fill(bytes, 0, bad, 0));
     throws('ERR_OUT_OF_RANGE', () => addon.copy(bytes, 0, bytes, bad, 0));
-    throws('ERR_OUT_OF_RANGE', () => addon.takeMarks(marks, bad, 0, into));
   }
-  throws('ERR_BUFFER_TOO_SMALL', () => addon.takeMarks(marks, 0, 203, into));
+  throws('ERR_BUFFER_TOO_SMALL', () => addon.takeMarks(marks, summary, 203, into, null));
+  for (const bad of [-1, 0.5, Number.NaN, Infinity, 2 ** 53])
+    throws('ERR_OUT_OF_RANGE', () => addon.takeMarks(marks, summary, bad, into, null));
   throws('ERR_OUT_OF_RANGE', () => addon.wrapExternal(0n, 0x1000, false));
   for (const size of [0, 1, -4096, 4097]) throws('ERR_OUT_OF_RANGE', () => addon.mapMemory({ size, kind: 'anonymous' }));
   throws('ERR_SYSCALL', () => addon.mapMemory({ size: 2 ** 52, kind: 'anonymous' }));
@@ -154,10 +157,10 @@ function vcpus() {
     vcpu.nmi();
     throws('ERR_OUT_OF_RANGE', () => vcpu.interrupt(256));
     const log = new Uint8Array(32);
-    vm.orDirtyLog(0, log);
+    vm.orDirtyLog(0, log, 0, null, 0);
     assert.equal(log[0], 4);
-    throws('ERR_BUFFER_TOO_SMALL', () => vm.orDirtyLog(0, new Uint8Array(31)));
-    throws('ERR_SLOT_UNKNOWN', () => vm.orDirtyLog(9, log));
+    throws('ERR_BUFFER_TOO_SMALL', () => vm.orDirtyLog(0, new Uint8Array(31), 0, null, 0));
+    throws('ERR_SLOT_UNKNOWN', () => vm.orDirtyLog(9, log, 0, null, 0));
     for (const forged of [undefined, null, 5, {}, vcpu, Object.create(vm)]) {
       throws('ERR_INVALID_ARG_TYPE', () => vm.close.call(forged));
     }

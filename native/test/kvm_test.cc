@@ -194,15 +194,17 @@ KVM_TEST(LogsDirtyPages, "the dirty log of a slot whose size is not a multiple o
     Cpu cpu(machine, 0);
     CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
   }
-  auto log = machine.vm->DirtyLog(0);
-  CHECK(log.ok() && log.value()->size() == 2);
-  CHECK((*log.value())[0] == uint64_t{1} << 2 && (*log.value())[1] == 0);
-  auto again = machine.vm->DirtyLog(0);
-  CHECK(again.ok() && (*again.value())[0] == 0);
-  auto unknown = machine.vm->DirtyLog(5);
+  std::vector<uint8_t> bits(sys::BitmapBytes(3 + kPages));
+  std::vector<uint16_t> writers(3 + kPages);
+  const sys::PageSink sink{bits, writers.data(), 9};
+  auto found = machine.vm->OrDirtyLog(0, sink, 3);
+  CHECK(found.ok() && found.value() == 1 && bits[0] == 1u << 5 && writers[5] == 9);
+  auto again = machine.vm->OrDirtyLog(0, sink, 3);
+  CHECK(again.ok() && again.value() == 0);
+  auto unknown = machine.vm->OrDirtyLog(5, sink, 0);
   CHECK(!unknown.ok() && unknown.error().errnum == ENOENT);
   CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
-  auto off = machine.vm->DirtyLog(0);
+  auto off = machine.vm->OrDirtyLog(0, sink, 0);
   CHECK(!off.ok() && off.error().errnum == ENOENT);
 }
 

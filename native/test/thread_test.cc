@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "sys/affinity.h"
-#include "sys/bitmap.h"
 #include "sys/clock.h"
 #include "sys/fault.h"
 #include "sys/kick.h"
@@ -139,78 +138,6 @@ TEST(FaultHitsOneThread, "of many threads that call at once, exactly one is hit"
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(hits == 1);
-}
-
-TEST(CompressesMarks, "eight bytes to eight bits, whatever their values") {
-  uint64_t seed = 12345;
-  for (int round = 0; round < 20'000; ++round) {
-    uint8_t bytes[8];
-    unsigned expected = 0;
-    for (int i = 0; i < 8; ++i) {
-      seed = seed * 6364136223846793005u + 1442695040888963407u;
-      bytes[i] = (seed >> 40) % 3 == 0 ? 0 : static_cast<uint8_t>(seed >> 33);
-      if (bytes[i] != 0) expected |= 1u << i;
-    }
-    uint64_t word;
-    memcpy(&word, bytes, 8);
-    CHECK(sys::NonZeroBytes(word) == expected);
-  }
-}
-
-TEST(TakesMarksAsAModelDoes, "marks are taken as a naive model takes them, at every alignment and length") {
-  alignas(8) uint8_t marks[96];
-  for (size_t first = 0; first < 9; ++first) {
-    for (size_t pages = 0; pages + first <= 80; ++pages) {
-      // Exactly as long as it has to be, on the heap, where ASan sees a byte too many.
-      std::vector<uint8_t> into((pages + 7) / 8);
-      if (!into.empty()) into[0] = 0x80;  // what is there stays
-      std::vector<uint8_t> expected = into;
-      size_t count = 0;
-      for (size_t i = 0; i < sizeof(marks); ++i) marks[i] = (i * 7 + pages + first) % 3 == 0 ? 1 : 0;
-      for (size_t i = 0; i < pages; ++i) {
-        if (marks[first + i] == 0) continue;
-        expected[i / 8] |= static_cast<uint8_t>(1u << (i % 8));
-        ++count;
-      }
-      CHECK(sys::TakeMarks(marks + first, pages, into.data()) == count);
-      CHECK(into == expected);
-      for (size_t i = 0; i < sizeof(marks); ++i) {
-        const bool inside = i >= first && i < first + pages;
-        CHECK(marks[i] == (!inside && (i * 7 + pages + first) % 3 == 0 ? 1 : 0));
-      }
-    }
-  }
-}
-
-TEST(LosesNoMark, "marks that are set while others are taken are in this harvest or in the next") {
-  constexpr size_t kPages = 4096 + 3;
-  std::vector<uint8_t> marks(kPages);
-  std::atomic<bool> done{false};
-  std::thread writer([&] {
-    for (size_t page = 0; page < kPages; ++page) {
-      __atomic_store_n(&marks[page], uint8_t{1}, __ATOMIC_RELEASE);
-      if (page % 64 == 0) std::this_thread::yield();
-    }
-    done = true;
-  });
-  size_t taken = 0;
-  std::vector<uint8_t> bitmap((kPages + 7) / 8);
-  for (bool last = false; !last;) {
-    last = done;
-    taken += sys::TakeMarks(marks.data(), kPages, bitmap.data());
-  }
-  writer.join();
-  CHECK(taken == kPages);
-  for (size_t page = 0; page < kPages; ++page) CHECK((bitmap[page / 8] >> (page % 8) & 1) == 1);
-}
-
-TEST(OrsWords, "a log is ORed into bytes of any alignment") {
-  const uint64_t words[2] = {0x8000000000000001, 0};
-  uint8_t bytes[17] = {};
-  bytes[1] = 2;
-  bytes[16] = 5;
-  sys::OrWords(bytes + 1, words, 2);
-  CHECK(bytes[0] == 0 && bytes[1] == 3 && bytes[8] == 0x80 && bytes[16] == 5);
 }
 
 }  // namespace

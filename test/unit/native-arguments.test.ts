@@ -47,7 +47,7 @@ test('shared buffers: no array buffer, view, proxy or look-alike', async () => {
 test('views: Uint8Array and DataView alone', async () => {
   for (const bad of [undefined, new ArrayBuffer(8), new Uint16Array(buffer), new Proxy(bytes, {})]) {
     assert.is(await codeOf(() => addon.fill(wrong(bad), 0, 0, 0)), 'ERR_INVALID_ARG_TYPE');
-    assert.is(await codeOf(() => addon.takeMarks(wrong(bad), 0, 0, bytes)), 'ERR_INVALID_ARG_TYPE');
+    assert.is(await codeOf(() => addon.takeMarks(wrong(bad), bytes, 0, bytes, null)), 'ERR_INVALID_ARG_TYPE');
   }
 });
 

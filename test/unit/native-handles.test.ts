@@ -73,7 +73,7 @@ test('closing is idempotent, and a closed handle says so', async () => {
   assert.is(await codeOf(() => vcpu.nmi()), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vm.fd), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vm.setMemoryRegion(0, 0, 0, SIZE, hostAddr, buffer)), 'ERR_DISPOSED');
-  assert.is(await codeOf(() => vm.orDirtyLog(0, new Uint8Array(8))), 'ERR_DISPOSED');
+  assert.is(await codeOf(() => vm.orDirtyLog(0, new Uint8Array(8), 0, null, 0)), 'ERR_DISPOSED');
   assert.is(await codeOf(() => system.createVm()), 'ERR_DISPOSED');
 });
 
@@ -126,7 +126,7 @@ test('a slot must lie in the memory of its owner', async () => {
 test("the kernel's refusal names the slot and changes nothing", async () => {
   const { vm, buffer, hostAddr } = machine();
   assert.is(await codeOf(() => vm.setMemoryRegion(1, 0, 0x1000, 4096, hostAddr, buffer)), 'ERR_SYSCALL');
-  assert.is(await codeOf(() => vm.orDirtyLog(1, new Uint8Array(8))), 'ERR_SLOT_UNKNOWN');
+  assert.is(await codeOf(() => vm.orDirtyLog(1, new Uint8Array(8), 0, null, 0)), 'ERR_SLOT_UNKNOWN');
   vm.close();
 });
 
@@ -138,10 +138,15 @@ test('the dirty log is ORed into the bitmap, and a bitmap that is too small cost
   const bitmap = new Uint8Array(8);
   bitmap[7] = 1;
 
-  assert.is(await codeOf(() => vm.orDirtyLog(0, new Uint8Array(7))), 'ERR_BUFFER_TOO_SMALL');
-  vm.orDirtyLog(0, bitmap);
+  assert.is(await codeOf(() => vm.orDirtyLog(0, new Uint8Array(1), 0, null, 0)), 'ERR_BUFFER_TOO_SMALL');
+  assert.is(await codeOf(() => vm.orDirtyLog(0, bitmap, 49, null, 0)), 'ERR_BUFFER_TOO_SMALL');
+  assert.is(await codeOf(() => vm.orDirtyLog(0, bitmap, 48, new Uint16Array(63), 0)), 'ERR_BUFFER_TOO_SMALL');
+  const writers = new Uint16Array(64);
+  assert.is(vm.orDirtyLog(0, bitmap, 48, writers, 0x4000), 1);
 
-  assert.equal([...bitmap], [4, 0, 0, 0, 0, 0, 0, 1]);
+  assert.equal([...bitmap], [0, 0, 0, 0, 0, 0, 4, 1]);
+  assert.is(writers[50], 0x4000);
+  assert.is(vm.orDirtyLog(0, bitmap, 0, null, 0), 0);
   vcpu.close();
   vm.close();
 });

@@ -126,17 +126,36 @@ test("a shared WebAssembly.Memory's address is its buffer's", () => {
 
 test('marks are taken once, and only those asked for', () => {
   const marks = new Uint8Array(new SharedArrayBuffer(100));
-  for (const page of [2, 3, 11, 90, 99]) marks[page] = 1;
+  for (const page of [3, 11, 89, 90, 99]) marks[page] = page;
+  const summary = new Uint8Array(new SharedArrayBuffer(1)).fill(1);
   const into = new Uint8Array(12);
   into[0] = 0x80;
+  const writers = new Uint16Array(100);
 
-  const found = addon.takeMarks(marks, 3, 90, into);
+  const found = addon.takeMarks(marks, summary, 90, into, writers);
 
   assert.is(found, 3);
   const expected = new Uint8Array(12);
-  for (const bit of [0, 7, 8, 87]) expected[bit >> 3] = (expected[bit >> 3] ?? 0) | (1 << (bit & 7));
+  for (const bit of [3, 7, 11, 89]) expected[bit >> 3] = (expected[bit >> 3] ?? 0) | (1 << (bit & 7));
   assert.equal(into, expected);
-  assert.equal([marks[2], marks[3], marks[11], marks[90], marks[99]], [1, 0, 0, 0, 1]);
+  assert.equal([writers[3], writers[7], writers[11], writers[89], writers[90]], [3, 0, 11, 89, 0]);
+  assert.equal([marks[3], marks[11], marks[89], marks[90], marks[99]], [0, 0, 0, 90, 99]);
+  assert.is(addon.takeMarks(marks, summary, 100, new Uint8Array(13), null), 0);
+});
+
+test('marks are looked at where the summary says so', () => {
+  const pages = 3 * 4096 + 5;
+  const marks = new Uint8Array(new SharedArrayBuffer(pages)).fill(1);
+  const summary = new Uint8Array(new SharedArrayBuffer(4));
+  summary[1] = 9;
+  summary[3] = 1;
+  const into = new Uint8Array(Math.ceil(pages / 8));
+
+  assert.is(addon.takeMarks(marks, summary, pages, into, null), 4096 + 5);
+
+  assert.equal([...summary], [0, 0, 0, 0]);
+  assert.is(addon.countBits(into, 4096, 4096), 4096);
+  assert.is(addon.countBits(into, 0, pages), 4096 + 5);
 });
 
 test('a failed system call is a HypervisorError with errno and syscall', () => {

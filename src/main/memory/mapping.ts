@@ -4,7 +4,7 @@
 import { native } from '../../../native/index.ts';
 import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
-import type { WasmMemory } from '../../../shared/memory-layout.ts';
+import { PAGES_PER_SUMMARY, type WasmMemory } from '../../../shared/memory-layout.ts';
 import { hex, KIB, PAGE_SIZE } from '../../../shared/units.ts';
 import type { MapPlan } from './options.ts';
 
@@ -21,7 +21,10 @@ export class Mapping {
   readonly pages: number;
   /** One byte per page, see RegionDescriptor.marks. Not committed until it is written. */
   readonly marks: SharedArrayBuffer;
+  /** One byte per 4096 marks, see RegionDescriptor.summary. */
+  readonly summary: SharedArrayBuffer;
   readonly #markBytes: Uint8Array;
+  readonly #summaryBytes: Uint8Array;
   // Dirty pages that were moved out of their source: waiting for a harvest, and handed to the open one. Both are pages of
   // the *mapping*: splitting and merging regions moves nothing, and a page that is mapped twice is dirty at both addresses.
   #pending: DirtyBitmap;
@@ -39,6 +42,8 @@ export class Mapping {
     this.pages = buffer.byteLength / PAGE_SIZE;
     this.marks = new SharedArrayBuffer(this.pages);
     this.#markBytes = new Uint8Array(this.marks);
+    this.summary = new SharedArrayBuffer(Math.ceil(this.pages / PAGES_PER_SUMMARY));
+    this.#summaryBytes = new Uint8Array(this.summary);
     this.#pending = new DirtyBitmap(this.pages);
     this.#taken = new DirtyBitmap(this.pages);
   }
@@ -54,12 +59,13 @@ export class Mapping {
 
   /** Moves the marks of writes through the API into *pending*. */
   collectMarks(): void {
-    native().takeMarks(this.#markBytes, 0, this.pages, this.#pending.bytes);
+    native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, this.#pending.bytes, null);
   }
 
   /** Forgets the marks of writes that were made while nobody tracked. */
   dropMarks(): void {
-    native().takeMarks(this.#markBytes, 0, this.pages, new DirtyBitmap(this.pages).bytes);
+    const dropped = new DirtyBitmap(this.pages).bytes;
+    native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, dropped, null);
   }
 
   /** Hands everything pending to a harvest; what is collected from now on is the next one's. */

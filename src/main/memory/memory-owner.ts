@@ -96,6 +96,7 @@ export class MemoryOwner {
       native().copy(new DataView(mapping.buffer), 0, contents, 0, contents.byteLength);
       // After the bytes, as every write through the API.
       new Uint8Array(mapping.marks).fill(1, 0, ((contents.byteLength - 1) >>> PAGE_SHIFT) + 1);
+      new Uint8Array(mapping.summary).fill(1);
     }
     this.#add(plainRegion(guestAddr, mapping, readOnly));
     return mapping.hostAddr;

@@ -29,8 +29,8 @@ export function hostAddrOf(region: OwnedRegion): bigint {
 
 export function describe(region: OwnedRegion): RegionDescriptor {
   const { guestAddr, size, offset, readOnly, slot, mapping } = region;
-  const { buffer, marks, wasm } = mapping;
-  const base = { guestAddr, size, hostAddr: hostAddrOf(region), readOnly, slot, buffer, offset, marks };
+  const { buffer, marks, summary, wasm } = mapping;
+  const base = { guestAddr, size, hostAddr: hostAddrOf(region), readOnly, slot, buffer, offset, marks, summary };
   return wasm === undefined ? base : { ...base, wasm };
 }
 

@@ -3,10 +3,10 @@
 // what a guest wrote between "read the log" and "delete the slot" would be lost.
 
 import type { NativeVm } from '../../../native/index.ts';
-import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_CAP, KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
 import { PAGE_SIZE } from '../../../shared/units.ts';
+import { WRITER_UNKNOWN } from '../../../shared/writer.ts';
 import type { DirtySource } from './dirty-tracker.ts';
 import { hostAddrOf, type OwnedRegion } from './region-list.ts';
 
@@ -136,15 +136,8 @@ export class Slots implements DirtySource {
     if (vm === undefined || !this.#logging) return;
     for (const region of regions.filter(hasSlot)) {
       const first = region.offset / PAGE_SIZE;
-      const pages = region.size / PAGE_SIZE;
       const { pending } = region.mapping;
-      if (first % 64 === 0) {
-        vm.orDirtyLog(region.slot, pending.bytes.subarray(first / 8));
-      } else {
-        const log = new DirtyBitmap(pages);
-        vm.orDirtyLog(region.slot, log.bytes);
-        pending.orAt(first, log);
-      }
+      vm.orDirtyLog(region.slot, pending.bytes, first, null, WRITER_UNKNOWN);
     }
   }
 
