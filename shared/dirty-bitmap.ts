@@ -49,6 +49,27 @@ export class DirtyBitmap {
     }
   }
 
+  /** Adds pages [first, first + pages). */
+  addRange(first: number, pages: number): void {
+    this.#eachWord(first, pages, (index, mask) => {
+      this.#words[index] = (this.#words[index] as number) | mask;
+    });
+  }
+
+  /**
+   * Completes groups of pages: where one is in the set, the whole group is. Groups are `size` pages long; the first one begins at page
+   * `phase` - `size` (0 < phase ≤ size). `visit`: each group that has pages, before it is completed.
+   */
+  completeGroups(size: number, phase: number, visit: RunVisitor): void {
+    for (let first = phase - size; first < this.pages; first += size) {
+      const from = Math.max(first, 0);
+      const count = Math.min(first + size, this.pages) - from;
+      if (!this.#any(from, count)) continue;
+      visit(from, count);
+      this.addRange(from, count);
+    }
+  }
+
   /** Removes pages [first, first + pages). */
   removeRange(first: number, pages: number): void {
     if (pages === this.pages) {
@@ -114,6 +135,19 @@ export class DirtyBitmap {
     const rest = pages & 31;
     if (rest !== 0) to[pages >>> 5] = (to[pages >>> 5] as number) & ((1 << rest) - 1);
     return result;
+  }
+
+  /** Is one of pages [first, first + pages) in the set? */
+  #any(first: number, pages: number): boolean {
+    const words = this.#words;
+    const end = first + pages;
+    for (let page = first; page < end; ) {
+      const bit = page & 31;
+      const taken = Math.min(32 - bit, end - page);
+      if (((words[page >>> 5] as number) & (taken === 32 ? -1 : ((1 << taken) - 1) << bit)) !== 0) return true;
+      page += taken;
+    }
+    return false;
   }
 
   #eachWord(first: number, pages: number, visit: (index: number, mask: number) => void): void {

@@ -24,6 +24,7 @@ import { EMPTY_TABLE, RegionTable } from './region-table.ts';
 import { NO_SPAN, type Span } from './span.ts';
 import { type PostedTable, type ReceiveMessage, TableFeed } from './table-feed.ts';
 import { hex, KIB, toU64, type U64 } from './units.ts';
+import { takeWriterNumber } from './writer-numbers.ts';
 
 /** What GuestMemory needs of the platform: `native()` has fill and copy, `node:worker_threads` the third. */
 export interface MemoryPlatform {
@@ -37,6 +38,8 @@ export interface MemoryPlatform {
   ) => void;
   /** `receiveMessageOnPort`. */
   readonly receive: ReceiveMessage;
+  /** Node's number of the calling thread. */
+  readonly threadId: number;
 }
 
 /** One region of guest RAM, as `regions()` returns it: a copy, not a live object. */
@@ -61,11 +64,14 @@ export class GuestMemory {
   readonly #platform: MemoryPlatform;
   readonly #feed: TableFeed | undefined;
   readonly #atomics: MemoryAtomics;
+  /** What this thread marks pages with. */
+  readonly #writer: number;
 
   /** @internal Use `GuestMemory.attach`, or KvmMemory. */
-  constructor(header: SharedArrayBuffer, platform: MemoryPlatform, handle?: MemoryHandle) {
+  constructor(header: SharedArrayBuffer, platform: MemoryPlatform, handle?: MemoryHandle, vcpu?: number) {
     this.#words = new Int32Array(header);
     this.#platform = platform;
+    this.#writer = takeWriterNumber(this.#words, vcpu === undefined ? platform : { vcpu });
     this.#atomics = new MemoryAtomics((addr, size, write) => this.#span(addr, size, write));
     if (handle === undefined) return;
     if (Atomics.load(this.#words, DISPOSED) !== 0) throw disposed();
@@ -82,12 +88,13 @@ export class GuestMemory {
   }
 
   /**
-   * The memory that `handle` stands for, on any thread of the process: every accessor, no owner's methods.
+   * The memory that `handle` stands for, on any thread of the process: every accessor, no owner's methods. `vcpu`: whose writes these
+   * are, where a program runs in place of a guest; otherwise they are the thread's.
    * @throws HypervisorError `ERR_DISPOSED`; `ERR_TIMEOUT` when an old handle's owner does not answer within 1 s.
    */
-  static attach(handle: MemoryHandle, platform: MemoryPlatform): GuestMemory {
+  static attach(handle: MemoryHandle, platform: MemoryPlatform, vcpu?: number): GuestMemory {
     checkHandle(handle);
-    return new GuestMemory(handle.header, platform, handle);
+    return new GuestMemory(handle.header, platform, handle, vcpu);
   }
 
   /**
@@ -100,7 +107,7 @@ export class GuestMemory {
 
   /** @internal The owner's way to change the table. */
   protected install(regions: readonly RegionDescriptor[], generation: number): void {
-    this.#table = new RegionTable(regions, this.#table);
+    this.#table = new RegionTable(regions, this.#writer, this.#table);
     this.#generation = generation;
     this.#last = NO_SPAN;
   }

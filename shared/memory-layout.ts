@@ -11,11 +11,16 @@
  * | POSTED     | owner, before it     | a thread that attaches | the generation that is being posted: equal to the   |
  * |            | posts a table        |                        | handle's, no table was missed before the channel was |
  * |            |                      |                        | opened                                              |
+ * | WRITER_COUNT, | a thread that         | the owner, for      | how many writer numbers were taken; who has each: threadId + 1, |
+ * | WRITER_TABLE  | attaches              | attribution         | or -1 - index for a vCPU (writer-numbers.ts)        |
  */
 export const GENERATION = 0;
 export const DISPOSED = 1;
 export const POSTED = 2;
-export const HEADER_WORDS = 16;
+/** How many numbers were taken, and from WRITER_TABLE on who has each (255 entries, the first unused: numbers count from 1). */
+export const WRITER_COUNT = 3;
+export const WRITER_TABLE = 16;
+export const HEADER_WORDS = WRITER_TABLE + 255;
 
 /** Marks that one byte of a summary stands for (also in native/sys/bitmap.h). */
 export const PAGES_PER_SUMMARY = 4096;
@@ -36,7 +41,8 @@ export interface RegionDescriptor {
   readonly buffer: SharedArrayBuffer;
   readonly offset: number;
   /**
-   * One byte per page of the *mapping* (page of offset o: index o >>> 12), 1 = written through the API since the last harvest.
+   * One byte per page of the *mapping* (page of offset o: index o >>> 12): not 0 = written through the API since the last harvest, by
+   * the thread of that number (writer-numbers.ts).
    * Bytes rather than bits: marking is then a plain store *after* the data store, and x86 keeps the two in order; a bit
    * would need an atomic read-modify-write (7–10 ns) on every write.
    */

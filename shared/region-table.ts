@@ -24,8 +24,11 @@ export class RegionTable {
   readonly #buckets: readonly Span[] = [];
   readonly #perByte: number = 1 / PAGE_SIZE;
 
-  /** Spans of regions that `previous` holds too are taken over: they carry a dozen views each. */
-  constructor(regions: readonly RegionDescriptor[], previous?: RegionTable) {
+  /**
+   * `writer`: what this thread marks with, the same in every table of a memory. Spans of regions that `previous` holds too are
+   * taken over: they carry a dozen views each.
+   */
+  constructor(regions: readonly RegionDescriptor[], writer: number, previous?: RegionTable) {
     this.regions = [...regions].sort((a, b) => a.guestAddr - b.guestAddr);
     const spans: Span[] = [];
     let size = 0;
@@ -33,7 +36,8 @@ export class RegionTable {
       size += region.size;
       for (let from = 0; from < region.size; from += SPAN_SIZE) {
         const known = previous?.find(region.guestAddr + from);
-        spans.push(known?.region === region ? known : new Span(region, from, Math.min(SPAN_SIZE, region.size - from)));
+        const length = Math.min(SPAN_SIZE, region.size - from);
+        spans.push(known?.region === region ? known : new Span(region, from, length, writer));
       }
     }
     this.spans = spans;
@@ -111,4 +115,4 @@ function lastAtOrBelow<T>(items: readonly T[], value: number, key: (item: T) => 
   return low - 1;
 }
 
-export const EMPTY_TABLE = new RegionTable([]);
+export const EMPTY_TABLE = new RegionTable([], 0);

@@ -39,8 +39,10 @@ export class Span {
   /** One byte per PAGES_PER_SUMMARY pages of the mapping, in which this span begins with page `firstPage`. */
   declare readonly summary: Uint8Array;
   declare readonly firstPage: number;
+  /** What this thread marks with: its number in the memory. */
+  declare readonly writer: number;
 
-  constructor(region: RegionDescriptor, from: number, size: number) {
+  constructor(region: RegionDescriptor, from: number, size: number, writer: number) {
     const { buffer } = region;
     const offset = region.offset + from;
     this.start = region.guestAddr + from;
@@ -62,6 +64,7 @@ export class Span {
     this.firstPage = offset / PAGE_SIZE;
     this.marks = new Uint8Array(region.marks, this.firstPage, size / PAGE_SIZE);
     this.summary = new Uint8Array(region.summary);
+    this.writer = writer;
   }
 
   /**
@@ -91,7 +94,7 @@ export class Span {
   store<T, W>(at: number, type: Layout<T, W>, value: W): void {
     if ((at & (type.size - 1)) === 0 && this.#storeScalar(at, type.code, value)) {
       const page = at >>> PAGE_SHIFT;
-      this.marks[page] = 1;
+      this.marks[page] = this.writer;
       this.summary[(this.firstPage + page) >>> SUMMARY_SHIFT] = 1;
       return;
     }
@@ -146,13 +149,13 @@ export class Span {
   mark(at: number, length: number): void {
     const first = at >>> PAGE_SHIFT;
     const last = (at + length - 1) >>> PAGE_SHIFT;
-    this.marks[first] = 1;
+    this.marks[first] = this.writer;
     const group = (this.firstPage + first) >>> SUMMARY_SHIFT;
     if (last === first) {
       this.summary[group] = 1;
       return;
     }
-    this.marks.fill(1, first + 1, last + 1);
+    this.marks.fill(this.writer, first + 1, last + 1);
     this.summary.fill(1, group, ((this.firstPage + last) >>> SUMMARY_SHIFT) + 1);
   }
 }
@@ -170,6 +173,7 @@ export const NO_SPAN = new Span(
     marks: new SharedArrayBuffer(0),
     summary: new SharedArrayBuffer(0),
   },
+  0,
   0,
   0,
 );

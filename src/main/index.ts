@@ -22,6 +22,7 @@ export type { ProgramContext, ProgramModule } from '../../shared/program.ts';
 export type { U64 } from '../../shared/units.ts';
 export type * from '../../shared/vcpu-state.ts';
 export { histogramQuantile, type VcpuStatsSnapshot } from '../../shared/vcpu-stats.ts';
+export type { Writer } from '../../shared/writer.ts';
 export { type DebugConsole, type DebugConsoleOptions, debugConsole } from './devices/debug-console.ts';
 export { type DeviceModuleOptions, deviceModule } from './devices/device-module.ts';
 export { powerDevices } from './devices/power.ts';
@@ -34,14 +35,19 @@ export type { ImageSource } from './images/image-file.ts';
 export { program } from './images/program.ts';
 export {
   type Backing,
+  type ChangesOptions,
+  type DirtyCursor,
+  type DirtyCursorOptions,
   type DirtyHarvest,
   type DirtyPageInfo,
+  type DirtySourceName,
   type DirtyTrackingOptions,
   type FileBacking,
   KvmMemory,
   type MemoryOptions,
   type MemoryRegion,
   type RegionOptions,
+  type WriterPages,
 } from './memory/kvm-memory.ts';
 export {
   type Availability,

@@ -1,13 +1,14 @@
 // The guest's memory on a worker thread: GuestMemory over the addon's bulk operations. Worker threads.
 
-import { receiveMessageOnPort } from 'node:worker_threads';
+import { receiveMessageOnPort, threadId } from 'node:worker_threads';
 import { native } from '../../native/index.ts';
 import { GuestMemory, type MemoryPlatform } from '../../shared/guest-memory.ts';
 import type { MemoryHandle } from '../../shared/memory-layout.ts';
 
-export function attachMemory(handle: MemoryHandle): GuestMemory {
+/** `vcpu`: the vCPU whose program writes through it, on the host engine. */
+export function attachMemory(handle: MemoryHandle, vcpu?: number): GuestMemory {
   const { fill, copy } = native();
   // SAFETY: receiveMessageOnPort takes a BroadcastChannel too (it has a MessagePort's handle); Node's types say MessagePort only.
   const receive = receiveMessageOnPort as unknown as MemoryPlatform['receive'];
-  return GuestMemory.attach(handle, { fill, copy, receive });
+  return GuestMemory.attach(handle, { fill, copy, receive, threadId }, vcpu);
 }

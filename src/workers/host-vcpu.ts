@@ -30,7 +30,8 @@ export class HostVcpu implements VcpuApi {
     this.#threadId = threadId;
     this.#onClose = onClose;
     this.#thread = new VcpuThread(new Int32Array(task.control), task.index);
-    this.#memory = attachMemory(task.memory);
+    // Its devices write through it too: on this engine a vCPU is the program and what it calls.
+    this.#memory = attachMemory(task.memory, task.index);
   }
 
   hello(): number {

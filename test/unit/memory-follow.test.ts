@@ -1,7 +1,7 @@
 // A vCPU's thread takes over changed tables while it runs: what was posted to it does not pile up behind its event loop. Its memory
 // here counts the messages that it takes.
 
-import { receiveMessageOnPort } from 'node:worker_threads';
+import { receiveMessageOnPort, threadId } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../../native/index.ts';
@@ -25,7 +25,7 @@ test('after an exit that another thread handled', () => {
     return got;
   };
   const { fill, copy } = native();
-  using memory = GuestMemory.attach(owner.handle, { fill, copy, receive });
+  using memory = GuestMemory.attach(owner.handle, { fill, copy, receive, threadId });
   const run = new DataView(new SharedArrayBuffer(8192));
   run.setUint32(KVM_RUN.exitReason, KVM_EXIT.IO, true);
   const control = createControlBlock(1);

@@ -1,229 +1,289 @@
-// Dirty tracking of one memory: sources, the transaction, and what a harvest shows. Thread: the memory's owner.
+// Dirty tracking of one memory: which sources record, and who is told. Thread: the memory's owner.
 //
-// The life of a dirty page: a source records it (KVM's log: the guest's writes; mark bytes: writes through the API) →
-// collect() moves it into its mapping's *pending* bitmap → harvest() takes pending → commit() forgets it, abort() puts it back.
-// No error path drops a bit: collect() may fail halfway, and what it had moved by then is pending.
+// The life of a dirty page: a source records it (dirty-source.ts) → collect() moves it into its mapping's *fresh* bitmap → it is handed
+// to every consumer's *pending* (cursor-pages.ts) → a harvest of that consumer takes pending → commit() forgets it, abort() puts it
+// back. No error path drops a bit: collect() may fail halfway, and what it had moved by then waits in *fresh*.
 //
 // Turning tracking off and on loses nothing that was recorded before: it stays pending and is reported by the next harvest after
 // tracking is on again. Writes made *while* it is off are not recorded.
 
-import type { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
-import { HypervisorError, invalidType } from '../../../shared/errors.ts';
-import { PAGE_SIZE, type U64 } from '../../../shared/units.ts';
-import { trace } from '../trace.ts';
-import { checkPlace } from './options.ts';
-import { endOf, type OwnedRegion, placeText } from './region-list.ts';
+import { native } from '../../../native/index.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
+import type { Writer } from '../../../shared/writer.ts';
+import { CursorPages, type RegionSet } from './cursor-pages.ts';
+import { DirtyCursor } from './dirty-cursor.ts';
+import { DirtyHarvest, RangeBuffer } from './dirty-harvest.ts';
+import type { Selection } from './dirty-selection.ts';
+import type { DirtySource, DirtySourceName } from './dirty-source.ts';
+import type { OwnedRegion } from './region-list.ts';
 
-const onCommit = trace('memory.harvest.commit');
-const onAbort = trace('memory.harvest.abort');
+/** Whether consumers begin with nothing, or with every page. */
+export type Initially = 'clean' | 'dirty';
 
-/** Something that records which pages were written. */
-export interface DirtySource {
-  /** Starts recording for all regions, or throws and records for none. */
-  start(regions: readonly OwnedRegion[]): void;
-  /** Moves what was recorded into *pending*, then stops; or throws and goes on recording. */
-  stop(regions: readonly OwnedRegion[]): void;
-  /** Moves what was recorded since the last call into *pending*. May throw halfway, but loses nothing. */
-  collect(regions: readonly OwnedRegion[]): void;
+/** How recorded pages are reported, whatever the sources. Undefined: as it is; at first clean, without attribution, by pages. */
+export interface Reporting {
+  readonly initially?: Initially | undefined;
+  readonly attribution?: boolean | undefined;
+  readonly granularity?: 'page' | 'huge' | undefined;
 }
 
-/** Dirty guest memory: `size` bytes (whole pages) from `guestAddr` on. */
-export interface DirtyPageInfo {
-  readonly guestAddr: number;
-  readonly size: number;
-}
+/** Each is told of each dirty page: so many are rather forgotten than used. */
+const CURSORS_MAX = 4000;
 
-/** Writes through the API, on every thread: the mark bytes. They are always set; only their use is turned on and off. */
-export class MarkSource implements DirtySource {
-  start(regions: readonly OwnedRegion[]): void {
-    for (const mapping of mappingsOf(regions)) mapping.dropMarks();
-  }
+/** One who is told of every dirty page. */
+class Consumer {
+  readonly name: string | undefined;
+  readonly pages = new CursorPages();
+  readonly buffer = new RangeBuffer();
+  open: DirtyHarvest | undefined;
 
-  stop(regions: readonly OwnedRegion[]): void {
-    this.collect(regions);
-  }
-
-  collect(regions: readonly OwnedRegion[]): void {
-    for (const mapping of mappingsOf(regions)) mapping.collectMarks();
+  constructor(name: string | undefined) {
+    this.name = name;
   }
 }
 
 export class DirtyTracker {
-  readonly #sources: readonly DirtySource[];
-  #on = false;
-  #open: DirtyHarvest | undefined;
+  readonly #regions: () => readonly OwnedRegion[];
+  readonly #writerOf: (code: number) => Writer;
+  /** Undefined: tracking is off. */
+  #selection: Selection | undefined;
+  // Chosen, but not recording: their stop() had succeeded when another's failed. The next collect() starts them.
+  readonly #resting = new Set<DirtySource>();
+  readonly #default = new Consumer(undefined);
+  readonly #consumers = new Set([this.#default]);
+  #attribution = false;
+  #granularity: 'page' | 'huge' = 'page';
+  #isClosed = false;
+  readonly #onClose = new Set<() => void>();
+  #set: RegionSet = { regions: [], mappings: [] };
+  /** Reused by each distribution. */
+  readonly #targets: Uint8Array[] = [];
 
-  /** `sources` together see every write that is to be reported. Those that can fail to start come first. */
-  constructor(sources: readonly DirtySource[]) {
-    this.#sources = sources;
+  /** `regions`: the present ones, in a list that is replaced and not changed. `writerOf`: what a writer's code means. */
+  constructor(regions: () => readonly OwnedRegion[], writerOf: (code: number) => Writer) {
+    this.#regions = regions;
+    this.#writerOf = writerOf;
   }
 
-  get on(): boolean {
-    return this.#on;
+  /** What is in use; undefined while tracking is off. */
+  get source(): DirtySourceName | undefined {
+    return this.#selection?.name;
   }
 
-  enable(regions: readonly OwnedRegion[]): void {
-    if (this.#on) return;
+  // ── sources ──
+
+  /**
+   * Makes `selection` the sources that record. Those that are new are started before others are stopped, so that nothing is lost
+   * between the two. Nothing has changed when it throws.
+   */
+  enable(selection: Selection, reporting: Reporting): void {
+    const { regions } = this.#current();
+    const before = this.#sources;
+    const fresh = selection.sources.filter(source => !before.includes(source));
     const started: DirtySource[] = [];
     try {
-      for (const source of this.#sources) {
+      for (const source of fresh) {
         source.start(regions);
         started.push(source);
       }
+      this.#stop(before.filter(source => !selection.sources.includes(source)));
     } catch (error) {
-      for (const source of started.reverse()) source.stop(regions);
+      for (const source of started.reverse()) attempt(() => source.stop(regions));
+      for (const source of fresh) source.close();
       throw error;
     }
-    this.#on = true;
+    this.#selection = selection;
+    this.report(reporting);
   }
 
-  disable(regions: readonly OwnedRegion[]): void {
-    if (!this.#on) return;
+  /** How pages are reported from now on. */
+  report({ initially, attribution, granularity }: Reporting): void {
+    this.#attribution = attribution ?? this.#attribution;
+    this.#granularity = granularity ?? this.#granularity;
+    for (const mapping of this.#current().mappings) mapping.setAttribution(this.#attribution);
+    if (initially === 'dirty') for (const { pages } of this.#consumers) pages.addEverything();
+  }
+
+  /** Stops recording; what was recorded is kept. Goes on as before when it throws. */
+  disable(): void {
+    this.#stop(this.#sources);
+    this.#selection = undefined;
+    this.#attribution = false;
+    this.#granularity = 'page';
+  }
+
+  /** `region` is about to be added. Nothing has changed when it throws. */
+  admit(region: OwnedRegion): void {
+    const admitted: DirtySource[] = [];
+    try {
+      for (const source of this.#recording()) {
+        source.admit(region);
+        admitted.push(source);
+      }
+    } catch (error) {
+      for (const source of admitted.reverse()) source.dismiss(region, this.#regions());
+      throw error;
+    }
+    region.mapping.setAttribution(this.#attribution);
+  }
+
+  /** `region` was removed, or was admitted and could not be added. */
+  dismiss(region: OwnedRegion): void {
+    for (const source of this.#recording()) source.dismiss(region, this.#regions());
+  }
+
+  // ── consumers ──
+
+  /** The memory's own consumer: what is nobody's cursor. */
+  harvest(): DirtyHarvest {
+    return this.#harvest(this.#default);
+  }
+
+  /** A consumer from now on: of what was written before, it sees nothing, or with `initially` 'dirty' that every page is to be looked at. */
+  cursor(name: string, initially: Initially = 'clean'): DirtyCursor {
+    for (const consumer of this.#consumers) {
+      if (consumer.name !== name) continue;
+      throw new HypervisorError('ERR_CURSOR_EXISTS', `a dirty cursor named '${name}' is open: dispose it first`);
+    }
+    return this.#open(name, name, initially);
+  }
+
+  /** A cursor without a name of its own; any number of them. */
+  anonymousCursor(label: string): DirtyCursor {
+    return this.#open(undefined, label, 'clean');
+  }
+
+  /** Calls `listener` once when the memory is disposed, at once if it was; returns what takes the listener back. */
+  onClose(listener: () => void): () => void {
+    if (this.#isClosed) listener();
+    else this.#onClose.add(listener);
+    return () => this.#onClose.delete(listener);
+  }
+
+  /** For good. Harvests that are open can still be looked at and ended. */
+  close(): void {
+    for (const source of this.#sources) source.close();
+    this.#selection = undefined;
+    this.#isClosed = true;
+    this.#consumers.clear();
+    for (const listener of this.#onClose) listener();
+    this.#onClose.clear();
+  }
+
+  #open(name: string | undefined, label: string, initially: Initially): DirtyCursor {
+    this.#refuseClosed();
+    if (this.#consumers.size > CURSORS_MAX) {
+      throw new HypervisorError('ERR_STATE', `${CURSORS_MAX} dirty cursors are open: dispose those that are not used`);
+    }
+    // What was written up to here is everybody else's.
+    if (this.#selection !== undefined) this.#collect();
+    const consumer = new Consumer(name);
+    if (initially === 'dirty') consumer.pages.addEverything();
+    this.#consumers.add(consumer);
+    return new DirtyCursor(label, {
+      harvest: () => this.#harvest(consumer),
+      close: () => {
+        this.#consumers.delete(consumer);
+        consumer.open?.[Symbol.dispose]();
+      },
+    });
+  }
+
+  #harvest(consumer: Consumer): DirtyHarvest {
+    if (!this.#consumers.has(consumer)) {
+      this.#refuseClosed();
+      throw new HypervisorError('ERR_DISPOSED', `the dirty cursor '${consumer.name ?? ''}' was disposed`);
+    }
+    if (this.#selection === undefined) {
+      throw new HypervisorError('ERR_DIRTY_TRACKING_OFF', 'dirty tracking is off: call enableDirtyTracking() first');
+    }
+    if (consumer.open !== undefined) {
+      throw new HypervisorError('ERR_HARVEST_OPEN', 'a harvest is open: commit() or abort() it first');
+    }
+    const set = this.#collect();
+    const { pages, buffer } = consumer;
+    pages.take(set);
+    const onEnd = () => {
+      consumer.open = undefined;
+    };
+    consumer.open = new DirtyHarvest({ set, pages, buffer, writerOf: this.#writerOf, onEnd });
+    return consumer.open;
+  }
+
+  #refuseClosed(): void {
+    if (this.#isClosed) throw new HypervisorError('ERR_DISPOSED', 'the memory was disposed');
+  }
+
+  // ── collecting ──
+
+  get #sources(): readonly DirtySource[] {
+    return this.#selection?.sources ?? [];
+  }
+
+  #recording(): DirtySource[] {
+    return this.#sources.filter(source => !this.#resting.has(source));
+  }
+
+  /** Moves what every source recorded to every consumer. */
+  #collect(): RegionSet {
+    const set = this.#current();
+    for (const source of this.#resting) {
+      source.start(set.regions);
+      this.#resting.delete(source);
+      // Nobody knows what was written while it rested.
+      for (const { pages } of this.#consumers) pages.addEverything();
+    }
+    for (const source of this.#sources) source.collect(set.regions);
+    this.#distribute(set);
+    return set;
+  }
+
+  #distribute(set: RegionSet): void {
+    for (const mapping of set.mappings) {
+      if (!mapping.hasFresh) continue;
+      if (this.#granularity === 'huge') mapping.widenFresh();
+      this.#targets.length = 0;
+      for (const { pages } of this.#consumers) this.#targets.push(pages.pendingOf(mapping));
+      native().distributeBits(mapping.fresh.bytes, this.#targets);
+      mapping.hasFresh = false;
+    }
+  }
+
+  /** Stops sources of the present selection; when one fails, the selection stays, and all of it records again with the next collect(). */
+  #stop(sources: readonly DirtySource[]): void {
+    const set = this.#current();
     const stopped: DirtySource[] = [];
     try {
-      for (const source of this.#sources) {
-        source.stop(regions);
+      for (const source of sources) {
+        if (!this.#resting.has(source)) source.stop(set.regions);
         stopped.push(source);
       }
     } catch (error) {
-      for (const source of stopped.reverse()) source.start(regions);
+      for (const source of stopped) this.#resting.add(source);
       throw error;
     }
-    this.#on = false;
+    this.#distribute(set);
+    for (const source of stopped) {
+      this.#resting.delete(source);
+      source.close();
+    }
   }
 
-  harvest(regions: readonly OwnedRegion[]): DirtyHarvest {
-    if (!this.#on) {
-      throw new HypervisorError('ERR_DIRTY_TRACKING_OFF', 'dirty tracking is off: call enableDirtyTracking() first');
+  /** Made anew when the list of regions has changed. */
+  #current(): RegionSet {
+    const regions = this.#regions();
+    if (regions !== this.#set.regions) {
+      this.#set = { regions, mappings: [...new Set(regions.map(region => region.mapping))] };
     }
-    if (this.#open !== undefined) {
-      throw new HypervisorError('ERR_HARVEST_OPEN', 'a harvest is open: commit() or abort() it first');
-    }
-    for (const source of this.#sources) source.collect(regions);
-    const taken = new Map([...mappingsOf(regions)].map(mapping => [mapping, mapping.take()]));
-    const parts = regions.map(region => ({ region, taken: taken.get(region.mapping) as DirtyBitmap }));
-    const harvest = new DirtyHarvest(parts, committed => {
-      this.#open = undefined;
-      for (const part of committed ? parts : []) {
-        part.taken.removeRange(part.region.offset / PAGE_SIZE, part.region.size / PAGE_SIZE);
-      }
-      // What a commit leaves are dirty pages that no region showed; they wait until one does.
-      for (const mapping of taken.keys()) mapping.giveBack();
-    });
-    this.#open = harvest;
-    return harvest;
+    return this.#set;
   }
 }
 
-interface Part {
-  readonly region: OwnedRegion;
-  readonly taken: DirtyBitmap;
-}
-
-/**
- * The pages written since the last committed harvest, as they were when it began. Begin, look, replicate, then `commit()`;
- * or `abort()`, and every page is reported again. Leaving a `using` block without a commit aborts. One is open at a time.
- *
- * Read a page's contents only after the harvest began: then no write is missed.
- */
-export class DirtyHarvest {
-  readonly #parts: readonly Part[];
-  #end: ((committed: boolean) => void) | undefined;
-  #pageCount: number | undefined;
-
-  /** @internal Use `memory.harvest()`. */
-  constructor(parts: readonly Part[], end: (committed: boolean) => void) {
-    this.#parts = parts;
-    this.#end = end;
+/** A step of a rollback: the first error is the one to report. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // What could not be undone records more than is asked for, and is closed next.
   }
-
-  /** Number of dirty pages of 4096 bytes. @throws `ERR_HARVEST_ENDED` */
-  get pageCount(): number {
-    this.#check();
-    this.#pageCount ??= this.#parts.reduce(
-      (sum, { region, taken }) => sum + taken.count(region.offset / PAGE_SIZE, region.size / PAGE_SIZE),
-      0,
-    );
-    return this.#pageCount;
-  }
-
-  /** Dirty memory, ascending and merged, across regions that are neighbours too. @throws `ERR_HARVEST_ENDED` */
-  ranges(): DirtyPageInfo[] {
-    this.#check();
-    const ranges: { guestAddr: number; size: number }[] = [];
-    let last = { guestAddr: 0, size: 0 };
-    let end = -1;
-    for (const { region, taken } of this.#parts) {
-      const firstPage = region.offset / PAGE_SIZE;
-      taken.eachRun(firstPage, region.size / PAGE_SIZE, (page, pages) => {
-        const guestAddr = region.guestAddr + (page - firstPage) * PAGE_SIZE;
-        const size = pages * PAGE_SIZE;
-        if (guestAddr === end) last.size += size;
-        else {
-          last = { guestAddr, size };
-          ranges.push(last);
-        }
-        end = guestAddr + size;
-      });
-    }
-    return ranges;
-  }
-
-  /**
-   * One bit per page of `region` (as `memory.regions()` returned it, or any page-aligned part of one), least significant bit
-   * first, ceil(pages / 64) * 8 bytes; a copy.
-   * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` when no region held it when the harvest began; `ERR_MEMORY_ALIGNMENT`,
-   *   `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
-   */
-  bitmap(range: { readonly guestAddr: U64; readonly size: U64 }): Uint8Array {
-    this.#check();
-    if (typeof range !== 'object' || range === null) throw invalidType('region', 'an object', range);
-    const { at: guestAddr, bytes: size } = checkPlace(range.guestAddr, range.size);
-    const region = { guestAddr, size };
-    const part = this.#parts.find(
-      each => each.region.guestAddr <= region.guestAddr && endOf(region) <= endOf(each.region),
-    );
-    if (part === undefined) {
-      throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(region)} when the harvest began`);
-    }
-    const first = (part.region.offset + (region.guestAddr - part.region.guestAddr)) / PAGE_SIZE;
-    return part.taken.slice(first, region.size / PAGE_SIZE).bytes;
-  }
-
-  /** The pages were dealt with: forget them. @throws `ERR_HARVEST_ENDED` */
-  commit(): void {
-    onCommit.sync(
-      () => ({ harvest: this }),
-      () => this.#finish(true),
-    );
-  }
-
-  /** Keep the pages: the next harvest reports them again. @throws `ERR_HARVEST_ENDED` */
-  abort(): void {
-    onAbort.sync(
-      () => ({ harvest: this }),
-      () => this.#finish(false),
-    );
-  }
-
-  /** Aborts, unless it has ended. */
-  [Symbol.dispose](): void {
-    if (this.#end !== undefined) this.abort();
-  }
-
-  #check(): void {
-    if (this.#end === undefined)
-      throw new HypervisorError('ERR_HARVEST_ENDED', 'this harvest was committed or aborted');
-  }
-
-  #finish(committed: boolean): void {
-    this.#check();
-    const end = this.#end;
-    this.#end = undefined;
-    end?.(committed);
-  }
-}
-
-function mappingsOf(regions: readonly OwnedRegion[]): Set<OwnedRegion['mapping']> {
-  return new Set(regions.map(region => region.mapping));
 }

@@ -2,17 +2,13 @@
 // MemoryOwner; accesses are GuestMemory's. Thread: any that makes or attaches one; only the making thread owns it. The methods
 // are the seed's, camelCased, see docs.
 
-import { receiveMessageOnPort } from 'node:worker_threads';
 import { type NativeVm, native } from '../../../native/index.ts';
-import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
+import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import { KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
-import { checkHandle, GuestMemory, type MemoryPlatform, type MemoryRegion } from '../../../shared/guest-memory.ts';
-import type { Layout } from '../../../shared/layout.ts';
-import type { MemoryAtomics } from '../../../shared/memory-atomics.ts';
+import { checkHandle } from '../../../shared/guest-memory.ts';
 import type { MemoryHandle } from '../../../shared/memory-layout.ts';
 import { hex, toU64, type U64 } from '../../../shared/units.ts';
 import { trace } from '../trace.ts';
-import type { DirtyHarvest, DirtyPageInfo } from './dirty-tracker.ts';
 import { MemoryOwner } from './memory-owner.ts';
 import {
   checkAligned,
@@ -25,19 +21,18 @@ import {
 } from './options.ts';
 import type { Quiescer } from './slots.ts';
 import { freshHandle } from './table-publisher.ts';
+import { platform } from './traced-memory.ts';
+import { TrackedMemory } from './tracked-memory.ts';
 
 export type { MemoryRegion } from '../../../shared/guest-memory.ts';
-export type { DirtyHarvest, DirtyPageInfo } from './dirty-tracker.ts';
+export type { ChangesOptions } from './dirty-changes.ts';
+export type { DirtyCursor } from './dirty-cursor.ts';
+export type { DirtyHarvest, DirtyPageInfo, WriterPages } from './dirty-harvest.ts';
+export type { DirtyTrackingOptions } from './dirty-selection.ts';
+export type { DirtySourceName } from './dirty-source.ts';
 export type { Backing, FileBacking, MemoryOptions, RegionOptions } from './options.ts';
 export type { Quiescer } from './slots.ts';
-
-export interface DirtyTrackingOptions {
-  /**
-   * 'bitmap': KVM's log and writes through the API (needs an attached VM); 'host': writes through the API alone (refused while
-   * a VM is attached, whose writes it would miss); 'auto' (default): 'bitmap' with a VM, else 'host', following attachments.
-   */
-  readonly source?: 'auto' | 'bitmap' | 'host';
-}
+export type { DirtyCursorOptions } from './tracked-memory.ts';
 
 const on = {
   create: trace('memory.create'),
@@ -49,23 +44,7 @@ const on = {
   attachVmFd: trace('memory.attachVmFd'),
   registerSlot: trace('memory.registerSlot'),
   unregisterSlot: trace('memory.unregisterSlot'),
-  enableDirtyTracking: trace('memory.enableDirtyTracking'),
-  disableDirtyTracking: trace('memory.disableDirtyTracking'),
-  getDirtyPages: trace('memory.getDirtyPages'),
-  harvest: trace('memory.harvest'),
   hostAddress: trace('memory.hostAddress'),
-  getHostAddress: trace('memory.getHostAddress'),
-  regions: trace('memory.regions'),
-  size: trace('memory.size'),
-  addressLimit: trace('memory.addressLimit'),
-  read: trace('memory.read'),
-  write: trace('memory.write'),
-  readObj: trace('memory.readObj'),
-  writeObj: trace('memory.writeObj'),
-  memset: trace('memory.memset'),
-  atomics: trace('memory.atomics'),
-  view: trace('memory.view'),
-  dumpAll: trace('memory.dumpAll'),
   dispose: trace('memory.dispose'),
 };
 
@@ -84,11 +63,11 @@ let ownerOf: (memory: KvmMemory) => MemoryOwner;
  * All methods are synchronous. Accessors work on every thread that attached; changes (regions, slots, tracking) only on
  * the thread that made the memory, `ERR_STATE` elsewhere. After dispose everything throws `ERR_DISPOSED`.
  */
-export class KvmMemory extends GuestMemory {
+export class KvmMemory extends TrackedMemory {
   readonly #owner: MemoryOwner | undefined;
 
   static {
-    ownerOf = memory => memory.#owned();
+    ownerOf = memory => memory.owned();
   }
 
   /**
@@ -128,14 +107,14 @@ export class KvmMemory extends GuestMemory {
 
   /** What to send to another thread, for `KvmMemory.attach`. Structured-clonable; take it anew for each use. */
   get handle(): MemoryHandle {
-    return this.#owned().handle;
+    return this.owned().handle;
   }
 
   /** Host address of the base region, which is guest address 0. @throws `ERR_MEMORY_UNMAPPED` after it was removed */
   hostAddress(): bigint {
     return on.hostAddress.sync(
       () => ({ memory: this }),
-      () => this.#owned().hostAddress(),
+      () => this.owned().hostAddress(),
     );
   }
 
@@ -149,7 +128,7 @@ export class KvmMemory extends GuestMemory {
     return on.addRegion.sync(
       () => ({ memory: this, guestAddr, size, options }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         const { at, bytes } = checkPlace(guestAddr, size);
         const plan = planMapping(options, bytes, ['readOnly', 'contents']);
         const { readOnly = false, contents } = options;
@@ -175,7 +154,7 @@ export class KvmMemory extends GuestMemory {
     on.addExternalRegion.sync(
       () => ({ memory: this, guestAddr, hostAddr, size, readOnly }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         const { at, bytes } = checkPlace(guestAddr, size);
         checkHostAddress(hostAddr, bytes);
         checkBoolean(readOnly, 'readOnly');
@@ -191,7 +170,7 @@ export class KvmMemory extends GuestMemory {
   removeRegion(guestAddr: U64): void {
     on.removeRegion.sync(
       () => ({ memory: this, guestAddr }),
-      () => this.#owned().removeRegion(toU64(guestAddr, 'guestAddr')),
+      () => this.owned().removeRegion(toU64(guestAddr, 'guestAddr')),
     );
   }
 
@@ -204,7 +183,7 @@ export class KvmMemory extends GuestMemory {
     on.setReadOnly.sync(
       () => ({ memory: this, guestAddr, size, readOnly }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         const { at, bytes } = checkPlace(guestAddr, size);
         checkBoolean(readOnly, 'readOnly');
         const hole = this.table.cover(at, bytes);
@@ -226,7 +205,7 @@ export class KvmMemory extends GuestMemory {
     on.attachVmFd.sync(
       () => ({ memory: this, fd }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         checkInteger(fd, 'fd', 0x7fff_ffff);
         owner.refuseAttached();
         const vm = native().attachVm(fd);
@@ -250,7 +229,7 @@ export class KvmMemory extends GuestMemory {
     on.registerSlot.sync(
       () => ({ memory: this, slot, guestPhysAddr, size, userspaceAddr, flags }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         checkInteger(slot, 'slot', 0xffff_ffff);
         const guestAddr = toU64(guestPhysAddr, 'guestPhysAddr');
         const bytes = checkSize(size);
@@ -272,71 +251,10 @@ export class KvmMemory extends GuestMemory {
     on.unregisterSlot.sync(
       () => ({ memory: this, slot }),
       () => {
-        const owner = this.#owned();
+        const owner = this.owned();
         checkInteger(slot, 'slot', 0xffff_ffff);
         owner.unregisterSlot(slot);
       },
-    );
-  }
-
-  // ── dirty tracking ──
-
-  /** Same as enableDirtyTracking() or disableDirtyTracking(). */
-  setDirtyTrackingEnabled(enabled: boolean): void {
-    checkBoolean(enabled, 'enabled');
-    if (enabled) this.enableDirtyTracking();
-    else this.disableDirtyTracking();
-  }
-
-  /**
-   * Starts recording which pages the guest writes (KVM's log) and which are written through this API, on any thread. Stores through raw
-   * views, Wasm or `fs.read` into a view are not seen. Idempotent. All slots log, or none does and it throws.
-   * @throws `ERR_SYSCALL`, `ERR_DIRTY_SOURCE` for a source that cannot be had
-   */
-  enableDirtyTracking(options: DirtyTrackingOptions = {}): void {
-    on.enableDirtyTracking.sync(
-      () => ({ memory: this, options }),
-      () => {
-        const owner = this.#owned();
-        checkSource(options, owner.attached);
-        owner.enableDirtyTracking();
-      },
-    );
-  }
-
-  /**
-   * Stops recording. What was recorded is kept, and reported by the first harvest after tracking is on again; writes in between are
-   * not. Idempotent. @throws `ERR_SYSCALL`; tracking is on as before then
-   */
-  disableDirtyTracking(): void {
-    on.disableDirtyTracking.sync(
-      () => ({ memory: this }),
-      () => this.#owned().disableDirtyTracking(),
-    );
-  }
-
-  /**
-   * The memory written since the last call (or committed harvest), ascending and merged; whole pages. Reads and clears:
-   * `harvest()` and `commit()` in one.
-   * @throws `ERR_DIRTY_TRACKING_OFF`, `ERR_HARVEST_OPEN`, `ERR_SYSCALL` (and nothing is lost)
-   */
-  getDirtyPages(): DirtyPageInfo[] {
-    return on.getDirtyPages.sync(
-      () => ({ memory: this }),
-      () => {
-        using harvest = this.#owned().harvest();
-        const ranges = harvest.ranges();
-        harvest.commit();
-        return ranges;
-      },
-    );
-  }
-
-  /** Opens a harvest: look at it, then `commit()` or `abort()`. @throws as `getDirtyPages` */
-  harvest(): DirtyHarvest {
-    return on.harvest.sync(
-      () => ({ memory: this }),
-      () => this.#owned().harvest(),
     );
   }
 
@@ -356,7 +274,8 @@ export class KvmMemory extends GuestMemory {
     );
   }
 
-  #owned(): MemoryOwner {
+  /** @internal */
+  protected override owned(): MemoryOwner {
     if (this.disposed) throw new HypervisorError('ERR_DISPOSED', 'the memory was disposed');
     if (this.#owner === undefined) {
       throw new HypervisorError(
@@ -366,134 +285,6 @@ export class KvmMemory extends GuestMemory {
     }
     return this.#owner;
   }
-
-  // ── the accessors, traced ──
-
-  override size(): number {
-    return on.size.active
-      ? on.size.sync(
-          () => ({ memory: this }),
-          () => super.size(),
-        )
-      : super.size();
-  }
-
-  override addressLimit(): number {
-    return on.addressLimit.sync(
-      () => ({ memory: this }),
-      () => super.addressLimit(),
-    );
-  }
-
-  override regions(): MemoryRegion[] {
-    return on.regions.sync(
-      () => ({ memory: this }),
-      () => super.regions(),
-    );
-  }
-
-  override getHostAddress(addr: U64): bigint {
-    return on.getHostAddress.sync(
-      () => ({ memory: this, addr }),
-      () => super.getHostAddress(addr),
-    );
-  }
-
-  override readObj<T, W>(addr: U64, type: Layout<T, W>): T {
-    return on.readObj.active ? this.#readObjTraced(addr, type) : this.load(addr, type);
-  }
-
-  override writeObj<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
-    if (on.writeObj.active) this.#writeObjTraced(addr, type, value);
-    else this.store(addr, type, value);
-  }
-
-  // Methods of their own: closures over the arguments would make the functions above allocate a context at each call.
-
-  #readObjTraced<T, W>(addr: U64, type: Layout<T, W>): T {
-    return on.readObj.sync(
-      () => ({ memory: this, addr, type }),
-      () => this.load(addr, type),
-    );
-  }
-
-  #writeObjTraced<T, W>(addr: U64, type: Layout<T, W>, value: W): void {
-    on.writeObj.sync(
-      () => ({ memory: this, addr, type, value }),
-      () => this.store(addr, type, value),
-    );
-  }
-
-  override read(addr: U64, into: Uint8Array): void {
-    if (!on.read.active) super.read(addr, into);
-    else
-      on.read.sync(
-        () => ({ memory: this, addr, length: into?.byteLength }),
-        () => super.read(addr, into),
-      );
-  }
-
-  override write(addr: U64, from: Uint8Array): void {
-    if (!on.write.active) super.write(addr, from);
-    else
-      on.write.sync(
-        () => ({ memory: this, addr, length: from?.byteLength }),
-        () => super.write(addr, from),
-      );
-  }
-
-  override memset(addr: U64, value: number, length: U64): void {
-    if (!on.memset.active) super.memset(addr, value, length);
-    else
-      on.memset.sync(
-        () => ({ memory: this, addr, value, length }),
-        () => super.memset(addr, value, length),
-      );
-  }
-
-  override view(addr: U64, length: U64): Uint8Array<SharedArrayBuffer> {
-    return on.view.sync(
-      () => ({ memory: this, addr, length }),
-      () => super.view(addr, length),
-    );
-  }
-
-  override dumpAll(into: Uint8Array): void {
-    on.dumpAll.sync(
-      () => ({ memory: this, length: into?.byteLength }),
-      () => super.dumpAll(into),
-    );
-  }
-
-  override get atomics(): MemoryAtomics {
-    return on.atomics.active ? traced(super.atomics, this) : super.atomics;
-  }
-}
-
-/** The same operations, each announced on the channel. Made anew per use: only while somebody listens. */
-function traced(atomics: MemoryAtomics, memory: KvmMemory): MemoryAtomics {
-  return new Proxy(atomics, {
-    get(target, operation: keyof MemoryAtomics) {
-      // SAFETY: the methods are all that is public of it; which one takes which arguments was checked by the compiler at the call.
-      const method = target[operation] as (...args: unknown[]) => unknown;
-      return (...args: unknown[]) =>
-        on.atomics.sync(
-          () => ({ memory, operation, addr: args[0] }),
-          () => method.apply(target, args),
-        );
-    },
-  });
-}
-
-let cachedPlatform: MemoryPlatform | undefined;
-
-function platform(): MemoryPlatform {
-  if (cachedPlatform === undefined) {
-    const { fill, copy } = native();
-    // SAFETY: receiveMessageOnPort takes a BroadcastChannel too (it has a MessagePort's handle); Node's types say MessagePort only.
-    cachedPlatform = { fill, copy, receive: receiveMessageOnPort as unknown as MemoryPlatform['receive'] };
-  }
-  return cachedPlatform;
 }
 
 function checkInteger(value: unknown, name: string, max: number): asserts value is number {
@@ -507,30 +298,6 @@ function checkHostAddress(value: unknown, size: number): asserts value is bigint
   if (value <= 0n || value + BigInt(size) > 1n << 64n)
     throw outOfRange('host address', 'an address below 2^64 - size', value);
   checkAligned(value, 'host address');
-}
-
-function checkSource(options: DirtyTrackingOptions, attached: boolean): void {
-  if (options === null || typeof options !== 'object') throw invalidType('options', 'an object', options);
-  refuseUnknownKeys(options, ['source'], 'enableDirtyTracking');
-  const { source = 'auto' } = options;
-  if (source === 'bitmap' && !attached) {
-    throw new HypervisorError(
-      'ERR_VM_NOT_ATTACHED',
-      "dirty source 'bitmap' is KVM's log: attach a VM first, or use 'auto'",
-    );
-  }
-  if (source === 'host' && attached) {
-    throw new HypervisorError(
-      'ERR_DIRTY_SOURCE',
-      "dirty source 'host' would miss what the attached VM's guest writes: use 'auto'",
-    );
-  }
-  if (source !== 'auto' && source !== 'bitmap' && source !== 'host') {
-    throw new HypervisorError(
-      'ERR_DIRTY_SOURCE',
-      `there is no dirty source '${String(source)}' (known: auto, bitmap, host)`,
-    );
-  }
 }
 
 /** For a VirtualMachine, whichever its engine: nobody else disposes of the memory under its vCPUs. */

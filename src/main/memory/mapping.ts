@@ -1,4 +1,4 @@
-// Mappings: the host memory that regions lie in, each with its SharedArrayBuffer, its mark bytes and its dirty bits. Any thread
+// Mappings: the host memory that regions lie in, each with its SharedArrayBuffer, its mark bytes and its fresh dirty bits. Any thread
 // that owns memory. A mapping lives as long as any reference to its buffer, on any thread, or a KVM slot over it.
 
 import { native } from '../../../native/index.ts';
@@ -6,11 +6,19 @@ import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { PAGES_PER_SUMMARY, type WasmMemory } from '../../../shared/memory-layout.ts';
 import { hex, KIB, PAGE_SIZE } from '../../../shared/units.ts';
-import type { MapPlan } from './options.ts';
+import { WRITER_UNKNOWN } from '../../../shared/writer.ts';
+import { HUGE_SIZES, type MapPlan } from './options.ts';
 
 /** What is needed of the WebAssembly global; its types are part of the DOM's library only. */
 interface WasmGlobal {
   readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory;
+}
+
+/** What a mapping is, besides memory. */
+interface MappingOrigin {
+  readonly wasm?: WasmMemory;
+  readonly isOurs?: boolean;
+  readonly hugePages?: MapPlan['hugePages'];
 }
 
 export class Mapping {
@@ -25,17 +33,25 @@ export class Mapping {
   readonly summary: SharedArrayBuffer;
   readonly #markBytes: Uint8Array;
   readonly #summaryBytes: Uint8Array;
-  // Dirty pages that were moved out of their source: waiting for a harvest, and handed to the open one. Both are pages of
-  // the *mapping*: splitting and merging regions moves nothing, and a page that is mapped twice is dirty at both addresses.
-  #pending: DirtyBitmap;
-  #taken: DirtyBitmap;
+  /**
+   * Pages that sources recorded and that no consumer has been told of yet. Pages of the *mapping*: splitting and merging regions
+   * moves nothing, and a page that is mapped twice is dirty at both addresses. Whoever sets bits says so with noteFresh().
+   */
+  readonly fresh: DirtyBitmap;
+  /** False: no bit of *fresh* is set. */
+  hasFresh = false;
+  #writers: Uint16Array | undefined;
+  /** Bytes of its huge pages; a page's where it has none. */
+  readonly #hugePage: number;
 
   /** Ours: the library mapped it, and it is unmapped with its last buffer. */
   readonly #isOurs: boolean;
 
-  constructor(buffer: SharedArrayBuffer, hostAddr: bigint, from: { wasm?: WasmMemory; isOurs?: boolean } = {}) {
-    const { wasm, isOurs = false } = from;
+  constructor(buffer: SharedArrayBuffer, hostAddr: bigint, from: MappingOrigin = {}) {
+    const { wasm, isOurs = false, hugePages = 'none' } = from;
     this.#isOurs = isOurs;
+    // 'thp' maps like any other memory, and what it is made of is 2 MiB.
+    this.#hugePage = HUGE_SIZES[hugePages === 'thp' ? '2M' : hugePages];
     this.buffer = buffer;
     this.hostAddr = hostAddr;
     this.wasm = wasm;
@@ -44,8 +60,7 @@ export class Mapping {
     this.#markBytes = new Uint8Array(this.marks);
     this.summary = new SharedArrayBuffer(Math.ceil(this.pages / PAGES_PER_SUMMARY));
     this.#summaryBytes = new Uint8Array(this.summary);
-    this.#pending = new DirtyBitmap(this.pages);
-    this.#taken = new DirtyBitmap(this.pages);
+    this.fresh = new DirtyBitmap(this.pages);
   }
 
   /** No region lies here any more: what is left are references that users may hold. */
@@ -53,13 +68,25 @@ export class Mapping {
     if (this.#isOurs) native().countGarbage(this.buffer);
   }
 
-  get pending(): DirtyBitmap {
-    return this.#pending;
+  /** A code (shared/writer.ts) per page: who wrote it last, as far as a source could say. Undefined without attribution. */
+  get writers(): Uint16Array | undefined {
+    return this.#writers;
   }
 
-  /** Moves the marks of writes through the API into *pending*. */
+  setAttribution(on: boolean): void {
+    if (!on) this.#writers = undefined;
+    else this.#writers ??= new Uint16Array(this.pages);
+  }
+
+  /** A call that sets bits of *fresh* found `pages` of them. After a call that failed, which may have found some: 1. */
+  noteFresh(pages: number): void {
+    if (pages > 0) this.hasFresh = true;
+  }
+
+  /** Moves the marks of writes through the API into *fresh*. */
   collectMarks(): void {
-    native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, this.#pending.bytes, null);
+    const { fresh, writers = null } = this;
+    this.noteFresh(native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, fresh.bytes, writers));
   }
 
   /** Forgets the marks of writes that were made while nobody tracked. */
@@ -68,18 +95,17 @@ export class Mapping {
     native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, dropped, null);
   }
 
-  /** Hands everything pending to a harvest; what is collected from now on is the next one's. */
-  take(): DirtyBitmap {
-    const taken = this.#pending;
-    this.#pending = this.#taken;
-    this.#taken = taken;
-    return taken;
-  }
-
-  /** Ends the harvest: what is left in the taken bitmap is pending again. */
-  giveBack(): void {
-    this.#pending.or(this.#taken);
-    this.#taken.clear();
+  /** Makes the huge page of each fresh page fresh. Nobody is known to have written what was not. */
+  widenFresh(): void {
+    const { fresh, writers } = this;
+    const group = this.#hugePage / PAGE_SIZE;
+    if (group === 1) return;
+    // Huge pages are where the host's addresses say, wherever the mapping begins.
+    const phase = group - (Number(this.hostAddr / BigInt(PAGE_SIZE)) % group);
+    fresh.completeGroups(group, phase, (first, count) => {
+      if (writers === undefined) return;
+      for (let page = first; page < first + count; page++) if (!fresh.has(page)) writers[page] = WRITER_UNKNOWN;
+    });
   }
 }
 
@@ -96,7 +122,7 @@ function createNative(plan: MapPlan, kind: 'anonymous' | 'memfd' | 'file', size:
   const { file, hugePages } = plan;
   const source = file === undefined ? {} : { path: file.path, shared: file.shared, fileOffset: file.offset };
   const { buffer, hostAddr } = native().mapMemory({ size, kind, hugePages, name, ...source });
-  return new Mapping(buffer, hostAddr, { isOurs: true });
+  return new Mapping(buffer, hostAddr, { isOurs: true, hugePages });
 }
 
 function createWasm(size: number): Mapping {

@@ -6,8 +6,11 @@ import { type NativeVm, native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import type { MemoryHandle, RegionDescriptor } from '../../../shared/memory-layout.ts';
 import { HOLE_END, HOLE_START, hex, PAGE_SHIFT } from '../../../shared/units.ts';
-import { type DirtyHarvest, DirtyTracker, MarkSource } from './dirty-tracker.ts';
+import { writerOf } from '../../../shared/writer-numbers.ts';
+import { type DirtyTrackingOptions, type SelectionRequest, sourcesFor } from './dirty-selection.ts';
+import { DirtyTracker } from './dirty-tracker.ts';
 import { createMapping, Mapping, placeExternal, remember } from './mapping.ts';
+import { MarkSource } from './mark-source.ts';
 import { type MapPlan, type MemoryOptions, planMapping } from './options.ts';
 import { describe, endOf, freeSlot, hostAddrOf, type OwnedRegion, placeText, withReadOnly } from './region-list.ts';
 import { type Quiescer, Slots } from './slots.ts';
@@ -28,8 +31,15 @@ export class MemoryOwner {
   readonly #publisher = new TablePublisher();
   readonly #install: Install;
   readonly #slots = new Slots(region => this.#change([region], [{ ...region, slot: undefined }]));
-  readonly #tracker = new DirtyTracker([this.#slots, new MarkSource()]);
+  readonly #marks = new MarkSource();
+  /** Which pages are dirty, and for whom. */
+  readonly tracker: DirtyTracker;
   readonly #base: Mapping;
+  /**
+   * One Mapping per buffer: its pages are dirty at every address that they are mapped at. Those whose regions are gone too, as long as
+   * their buffer lives: what was dirty is dirty when it is added again.
+   */
+  readonly #mappings = new WeakMap<SharedArrayBuffer, Mapping>();
   /** A VirtualMachine, of either engine, runs on this memory and ends it itself. */
   #isLent = false;
   /** Ascending by guest address. */
@@ -38,6 +48,11 @@ export class MemoryOwner {
   /** Maps RAM: up to 3 GiB at address 0, the rest at 4 GiB. `install` must work by the time that `start()` is called. */
   constructor(size: number, options: MemoryOptions, install: Install) {
     this.#install = install;
+    const words = new Int32Array(this.header);
+    this.tracker = new DirtyTracker(
+      () => this.#regions,
+      code => writerOf(words, code),
+    );
     const low = Math.min(size, HOLE_START);
     const high = size - low;
     const lowPlan = planMapping(options, low);
@@ -49,6 +64,7 @@ export class MemoryOwner {
       regions.push(plainRegion(HOLE_END, createMapping(highPlan, high, 'node-kvm:ram-high'), false));
     }
     this.#regions = regions;
+    for (const { mapping } of regions) this.#mappings.set(mapping.buffer, mapping);
   }
 
   get header(): SharedArrayBuffer {
@@ -57,10 +73,6 @@ export class MemoryOwner {
 
   get handle(): MemoryHandle {
     return this.#publisher.handle();
-  }
-
-  get tracking(): boolean {
-    return this.#tracker.on;
   }
 
   get attached(): boolean {
@@ -105,8 +117,7 @@ export class MemoryOwner {
   addExternalRegion(guestAddr: number, hostAddr: bigint, size: number, readOnly: boolean): void {
     this.#refuseOverlap(guestAddr, size);
     const { buffer, base, offset } = placeExternal(hostAddr, size);
-    // One Mapping per buffer: its pages are dirty at every address that they are mapped at.
-    let mapping = this.#regions.find(region => region.mapping.buffer === buffer)?.mapping;
+    let mapping = this.#mappings.get(buffer);
     if (mapping === undefined) {
       mapping = new Mapping(buffer, base);
       remember(mapping);
@@ -119,6 +130,7 @@ export class MemoryOwner {
     if (region === undefined) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region begins at ${hex(guestAddr)}`);
     this.#slots.replace([region], []);
     this.#change([region], []);
+    this.tracker.dismiss(region);
     if (!this.#regions.some(({ mapping }) => mapping === region.mapping)) region.mapping.letGo();
   }
 
@@ -141,7 +153,13 @@ export class MemoryOwner {
 
   #add(region: OwnedRegion): void {
     const slotted = this.#slots.attached ? { ...region, slot: freeSlot(this.#usedSlots(), this.#slots.limit) } : region;
-    this.#slots.replace([], [slotted]);
+    this.tracker.admit(slotted);
+    try {
+      this.#slots.replace([], [slotted]);
+    } catch (error) {
+      this.tracker.dismiss(slotted);
+      throw error;
+    }
     this.#change([], [slotted]);
   }
 
@@ -153,6 +171,7 @@ export class MemoryOwner {
   #change(gone: readonly OwnedRegion[], fresh: readonly OwnedRegion[]): void {
     const kept = this.#regions.filter(region => !gone.includes(region));
     this.#regions = [...kept, ...fresh].sort((a, b) => a.guestAddr - b.guestAddr);
+    for (const { mapping } of fresh) this.#mappings.set(mapping.buffer, mapping);
     const table = this.#regions.map(describe);
     this.#install(table, this.#publisher.generation + 1);
     this.#publisher.publish(table);
@@ -218,16 +237,32 @@ export class MemoryOwner {
 
   // ── dirty tracking ──
 
-  enableDirtyTracking(): void {
-    this.#tracker.enable(this.#regions);
-  }
-
-  disableDirtyTracking(): void {
-    this.#tracker.disable(this.#regions);
-  }
-
-  harvest(): DirtyHarvest {
-    return this.#tracker.harvest(this.#regions);
+  /** `options` are checked. While it is on: without a source, or with the present one, the sources stay as they are. */
+  enableDirtyTracking(options: DirtyTrackingOptions): void {
+    const { tracker } = this;
+    if (tracker.source !== undefined && options.source === undefined) {
+      tracker.report(options);
+      return;
+    }
+    const request: SelectionRequest = {
+      options,
+      log: () => (this.#slots.attached ? 'bitmap' : undefined),
+      slots: this.#slots,
+      marks: this.#marks,
+    };
+    for (let selection = sourcesFor(request); ; ) {
+      if (selection.name === tracker.source) {
+        tracker.report(options);
+        return;
+      }
+      try {
+        tracker.enable(selection, options);
+        return;
+      } catch (error) {
+        if (selection.fallback === undefined) throw error;
+        selection = selection.fallback();
+      }
+    }
   }
 
   // ── the end ──
@@ -246,6 +281,7 @@ export class MemoryOwner {
     if (this.#isLent) {
       throw new HypervisorError('ERR_MEMORY_IN_USE', 'a VirtualMachine runs on this memory: dispose it first');
     }
+    this.tracker.close();
     this.#slots.drop();
     for (const mapping of new Set(this.#regions.map(region => region.mapping))) mapping.letGo();
     this.#regions = [];

@@ -47,7 +47,8 @@ export interface MapPlan {
 }
 
 const WASM_PAGE = 64 * KIB;
-const HUGE_SIZES = { none: PAGE_SIZE, thp: PAGE_SIZE, '2M': 2 * MIB, '1G': GIB } as const;
+/** What a size must be a multiple of. */
+export const HUGE_SIZES = { none: PAGE_SIZE, thp: PAGE_SIZE, '2M': 2 * MIB, '1G': GIB } as const;
 const MEMORY_KEYS = ['backing', 'hugePages', 'prefault'] as const;
 const PREFAULT_THREADS_MAX = 256;
 /** KVM_MEM_MAX_NR_PAGES: no slot may be larger. */

@@ -6,8 +6,8 @@ import type { NativeVm } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_CAP, KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
 import { PAGE_SIZE } from '../../../shared/units.ts';
-import { WRITER_UNKNOWN } from '../../../shared/writer.ts';
-import type { DirtySource } from './dirty-tracker.ts';
+import { WRITER_GUEST } from '../../../shared/writer.ts';
+import type { DirtySource } from './dirty-source.ts';
 import { hostAddrOf, type OwnedRegion } from './region-list.ts';
 
 /** Holds all vCPUs outside KVM_RUN while `fn` runs; synchronous. */
@@ -61,7 +61,7 @@ export class Slots implements DirtySource {
     }
   }
 
-  /** Deletes the slots; the log of them becomes pending first. */
+  /** Deletes the slots; the log of them becomes *fresh* first. */
   detach(regions: readonly OwnedRegion[]): void {
     const attached = this.#attached;
     if (attached === undefined) return;
@@ -79,7 +79,7 @@ export class Slots implements DirtySource {
 
   /**
    * Deletes the slots of `old` and creates those of `next`, all or nothing; regions without an id are passed over. The dirty
-   * log of what is deleted becomes pending first, so nothing is lost, whether it succeeds or not.
+   * log of what is deleted becomes *fresh* first, so nothing is lost, whether it succeeds or not.
    */
   replace(old: readonly OwnedRegion[], next: readonly OwnedRegion[]): void {
     const attached = this.#attached;
@@ -125,21 +125,33 @@ export class Slots implements DirtySource {
     this.#setLogging(regions, true);
   }
 
-  /** Turns logging off for every slot, or for none; what was logged becomes pending first. */
+  /** Turns logging off for every slot, or for none; what was logged becomes *fresh* first. */
   stop(regions: readonly OwnedRegion[]): void {
     this.#setLogging(regions, false);
   }
 
-  /** KVM_GET_DIRTY_LOG of every slot into *pending*. Failing halfway loses nothing: what was read is pending by then. */
+  /** KVM_GET_DIRTY_LOG of every slot into *fresh*. Failing halfway loses nothing: what was read is there by then. */
   collect(regions: readonly OwnedRegion[]): void {
     const vm = this.#attached?.vm;
     if (vm === undefined || !this.#logging) return;
-    for (const region of regions.filter(hasSlot)) {
-      const first = region.offset / PAGE_SIZE;
-      const { pending } = region.mapping;
-      vm.orDirtyLog(region.slot, pending.bytes, first, null, WRITER_UNKNOWN);
+    for (const { slot, offset, mapping } of regions) {
+      if (slot === undefined) continue;
+      let found = 1;
+      try {
+        found = vm.orDirtyLog(slot, mapping.fresh.bytes, offset / PAGE_SIZE, mapping.writers ?? null, WRITER_GUEST);
+      } finally {
+        mapping.noteFresh(found);
+      }
     }
   }
+
+  // Regions that come and go are replace()'s, tracking or not; so is the descriptor.
+
+  admit(): void {}
+
+  dismiss(): void {}
+
+  close(): void {}
 
   #setLogging(regions: readonly OwnedRegion[], logging: boolean): void {
     const attached = this.#attached;

@@ -1,0 +1,132 @@
+// TrackedMemory: the dirty-tracking part of the public face of guest memory. Validates arguments, traces every operation, and hands
+// them to the owner's tracker. Thread: the one that made the memory.
+
+import { invalidType, refuseUnknownKeys } from '../../../shared/errors.ts';
+import { trace } from '../trace.ts';
+import { type ChangesOptions, changes } from './dirty-changes.ts';
+import type { DirtyCursor } from './dirty-cursor.ts';
+import type { DirtyHarvest, DirtyPageInfo } from './dirty-harvest.ts';
+import { checkInitially, checkTrackingOptions, type DirtyTrackingOptions } from './dirty-selection.ts';
+import type { DirtySourceName } from './dirty-source.ts';
+import type { MemoryOwner } from './memory-owner.ts';
+import { checkBoolean } from './options.ts';
+import { TracedMemory } from './traced-memory.ts';
+
+export interface DirtyCursorOptions {
+  /** 'dirty': the first harvest reports every page. Default 'clean': what is written from now on. */
+  readonly initially?: 'clean' | 'dirty';
+}
+
+const on = {
+  enableDirtyTracking: trace('memory.enableDirtyTracking'),
+  disableDirtyTracking: trace('memory.disableDirtyTracking'),
+  getDirtyPages: trace('memory.getDirtyPages'),
+  harvest: trace('memory.harvest'),
+  dirtyCursor: trace('memory.dirtyCursor'),
+  changes: trace('memory.changes'),
+};
+
+export abstract class TrackedMemory extends TracedMemory {
+  /** @internal The owner. @throws `ERR_DISPOSED`; `ERR_STATE` on a thread that attached */
+  protected abstract owned(): MemoryOwner;
+
+  /** Same as enableDirtyTracking() or disableDirtyTracking(). */
+  setDirtyTrackingEnabled(enabled: boolean): void {
+    checkBoolean(enabled, 'enabled');
+    if (enabled) this.enableDirtyTracking();
+    else this.disableDirtyTracking();
+  }
+
+  /**
+   * Starts recording which pages are written: by the guest, and through this API on any thread; which other writes are seen is the
+   * source's. While it is on: chooses another source, losing nothing in between, or is a no-op with the same one or none (the other
+   * options take effect). All of it records, or nothing has changed and it throws.
+   * @throws `ERR_SYSCALL`, `ERR_DIRTY_SOURCE` for a source that cannot be had, `ERR_VM_NOT_ATTACHED`, `ERR_OUT_OF_RANGE`,
+   *   `ERR_UNKNOWN_OPTION`, `ERR_INVALID_ARG_TYPE`
+   */
+  enableDirtyTracking(options: DirtyTrackingOptions = {}): void {
+    on.enableDirtyTracking.sync(
+      () => ({ memory: this, options }),
+      () => {
+        const owner = this.owned();
+        checkTrackingOptions(options, 'enableDirtyTracking');
+        owner.enableDirtyTracking(options);
+      },
+    );
+  }
+
+  /** The source in use; undefined while tracking is off. 'host' becomes 'bitmap' or 'ring' when a VM is attached. */
+  get dirtySource(): DirtySourceName | undefined {
+    return this.owned().tracker.source;
+  }
+
+  /**
+   * Stops recording. What was recorded is kept, and reported by the first harvest after tracking is on again; writes in between are
+   * not. Idempotent. @throws `ERR_SYSCALL`; tracking is on as before then
+   */
+  disableDirtyTracking(): void {
+    on.disableDirtyTracking.sync(
+      () => ({ memory: this }),
+      () => this.owned().tracker.disable(),
+    );
+  }
+
+  /**
+   * The memory written since the last call (or committed harvest), ascending and merged; whole pages. Reads and clears:
+   * `harvest()` and `commit()` in one.
+   * @throws `ERR_DIRTY_TRACKING_OFF`, `ERR_HARVEST_OPEN`, `ERR_SYSCALL` (and nothing is lost)
+   */
+  getDirtyPages(): DirtyPageInfo[] {
+    return on.getDirtyPages.sync(
+      () => ({ memory: this }),
+      () => {
+        using harvest = this.owned().tracker.harvest();
+        const ranges = harvest.ranges();
+        harvest.commit();
+        return ranges;
+      },
+    );
+  }
+
+  /** Opens a harvest: look at it, then `commit()` or `abort()`. @throws as `getDirtyPages` */
+  harvest(): DirtyHarvest {
+    return on.harvest.sync(
+      () => ({ memory: this }),
+      () => this.owned().tracker.harvest(),
+    );
+  }
+
+  /**
+   * A consumer of its own, with transactions of its own: it sees every page that is written from now on, whatever others harvest
+   * (`initially` 'dirty': every page, the first time). One kernel harvest feeds all. Dispose it when it is no longer needed.
+   * Cursors stay when tracking is turned off and on.
+   * @throws `ERR_CURSOR_EXISTS` while one of that name is open, `ERR_SYSCALL` (what was written up to here could not be harvested),
+   *   `ERR_STATE` beyond 4000 cursors, `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION`
+   */
+  dirtyCursor(name: string, options: DirtyCursorOptions = {}): DirtyCursor {
+    return on.dirtyCursor.sync(
+      () => ({ memory: this, name, options }),
+      () => {
+        const owner = this.owned();
+        if (typeof name !== 'string') throw invalidType('name', 'a string', name);
+        if (options === null || typeof options !== 'object') throw invalidType('options', 'an object', options);
+        refuseUnknownKeys(options, ['initially'], 'dirtyCursor');
+        checkInitially(options.initially);
+        return owner.tracker.cursor(name, options.initially);
+      },
+    );
+  }
+
+  /**
+   * Dirty pages as a stream, on a cursor of its own that begins with the first step: a harvest at most `every` milliseconds, and only when
+   * something was written. Asking for the next one commits the last; `break`, `return` or a throw in the loop aborts it. Waiting keeps the
+   * process alive. Ends when the memory is disposed; throws what `harvest()` throws, `ERR_ABORTED` after the signal.
+   * @throws `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION`, `ERR_DIRTY_TRACKING_OFF`
+   */
+  changes(options: ChangesOptions): AsyncGenerator<DirtyHarvest, void, void> {
+    return on.changes.sync(
+      () => ({ memory: this, options }),
+      () => changes(this.owned().tracker, options),
+    );
+  }
+}
