@@ -147,7 +147,21 @@ async function buildNative() {
   writeFileSync('build/native.stamp', stamp);
 }
 
+/** `import text from './script.ts?browser'`: the script, bundled for browsers, as text for a page that holds it. */
+const browserScripts = {
+  name: 'browser-scripts',
+  setup({ onLoad, esbuild }) {
+    onLoad({ filter: /\.ts$/ }, async ({ path, suffix }) => {
+      if (suffix !== '?browser') return undefined;
+      const options = { bundle: true, format: 'iife', target: 'es2022', minify: true, charset: 'utf8', write: false };
+      const { outputFiles } = await esbuild.build({ ...options, entryPoints: [path] });
+      return { contents: outputFiles[0].text, loader: 'text' };
+    });
+  },
+};
+
 const bundling = {
+  plugins: [browserScripts],
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -239,7 +253,10 @@ async function buildAll() {
   await buildGuest();
 }
 
-const typecheck = () => bin('tsc', ['-p', 'tsconfig.json', '--noEmit']);
+async function typecheck() {
+  await bin('tsc', ['-p', 'tsconfig.json', '--noEmit']);
+  await bin('tsc', ['-p', 'src/main/cli/heat-page']);
+}
 const lint = () => run(join('node_modules/.bin', 'biome'), ['check', '.']);
 
 const jobs = {

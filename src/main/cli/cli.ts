@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { doctorCommand } from './doctor.ts';
+import { heatCommand } from './heat.ts';
 import { runCommand } from './run.ts';
 import { UsageError } from './values.ts';
 
@@ -17,6 +18,7 @@ const program = new Command('node-kvm')
   .version(packageJson.version)
   .addCommand(doctorCommand())
   .addCommand(runCommand())
+  .addCommand(heatCommand())
   .addHelpText('after', '\nExit status: 0 it worked, 1 it failed, 2 wrong usage.');
 // Commands made with `new Command` do not inherit this from the program.
 for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see '--help')");

@@ -5,7 +5,6 @@ import { histogramQuantile, type VcpuStatsSnapshot } from '../../../shared/vcpu-
 import type { VirtualMachine, VmResult } from '../vm/virtual-machine.ts';
 import type { CapturedText } from './guest-console.ts';
 import type { EndingSignal } from './interrupts.ts';
-import type { Trace } from './trace-printer.ts';
 
 /** What is known about a run that is over. */
 export interface RunFacts {
@@ -69,8 +68,8 @@ export function statsTable(vm: VirtualMachine): string {
   return table(rows, { columns: alignment, drawHorizontalLine: (at, size) => at < 2 || at === size });
 }
 
-/** One object; bigints as hexadecimal strings. */
-export function jsonResult(facts: RunFacts, captured: CapturedText | undefined, trace: Trace | undefined): string {
+/** One object; bigints as hexadecimal strings. `more`: what the command itself has to say; `indent`: as JSON.stringify takes it. */
+export function jsonResult(facts: RunFacts, captured: CapturedText | undefined, more: object, indent = 2): string {
   const { image, format, vm, result, seconds, signal } = facts;
   const { error } = result;
   const report = {
@@ -93,7 +92,8 @@ export function jsonResult(facts: RunFacts, captured: CapturedText | undefined, 
     console: captured?.text,
     consoleBytesDropped: captured?.dropped,
     stats: vm.stats(),
-    trace,
+    ...more,
   };
-  return `${JSON.stringify(report, (_key, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value), 2)}\n`;
+  const plain = (_key: string, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value);
+  return `${JSON.stringify(report, plain, indent)}\n`;
 }

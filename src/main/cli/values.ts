@@ -43,6 +43,14 @@ export function parseSeconds(text: string): number {
   return value;
 }
 
+/** Whole milliseconds, from 1 up to an hour. */
+export function parseMilliseconds(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= 1 && value <= 3_600_000))
+    throw new UsageError(`'${text}' is no interval: use whole milliseconds from 1 to 3600000`);
+  return value;
+}
+
 /** An option that takes one of a few words. */
 export function choice(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words);

@@ -1,0 +1,15 @@
+// What esbuild makes of imports that are no code of the program: build.mjs has the rules. Types alone.
+
+/** A file as it is: `with { type: 'text' }`. */
+declare module '*.html' {
+  const text: string;
+  // biome-ignore lint/style/noDefaultExport: that is how esbuild exports text.
+  export default text;
+}
+
+/** A script for browsers, bundled into one text. */
+declare module '*?browser' {
+  const text: string;
+  // biome-ignore lint/style/noDefaultExport: that is how esbuild exports text.
+  export default text;
+}

@@ -1,0 +1,139 @@
+// `node-kvm heat <image>`: runs a guest with dirty tracking on and shows which memory it writes: a live map on the terminal, a page
+// with the map over time, or JSON. Main thread.
+
+import { basename } from 'node:path';
+import { Command } from 'commander';
+import type { Image } from '../images/image.ts';
+import type { DirtySourceName } from '../memory/dirty-source.ts';
+import type { VirtualMachine, VmResult } from '../vm/virtual-machine.ts';
+import { AtomicFile } from './atomic-file.ts';
+import { ConsoleCapture, type GuestConsole } from './guest-console.ts';
+import { CONSOLE_HELP, GOOD_ENDS, type GuestOptions, openGuest, withGuestOptions } from './guest-options.ts';
+import { ConsoleTail } from './heat-console.ts';
+import { heatPage } from './heat-page.ts';
+import { heatReport } from './heat-report.ts';
+import { summaryLine, type Watched } from './heat-text.ts';
+import { chooseView, type HeatView, NO_VIEW } from './heat-view.ts';
+import { HeatWatch } from './heat-watch.ts';
+import { Interrupts, signalStatus } from './interrupts.ts';
+import { humanResult, jsonResult, type RunFacts } from './run-report.ts';
+import { choice, parseMilliseconds, parseSeconds } from './values.ts';
+
+const SOURCES: readonly ('auto' | DirtySourceName)[] = ['auto', 'bitmap', 'ring', 'pagemap', 'host'];
+const DEFAULT_EVERY_MS = 100;
+
+interface HeatOptions extends GuestOptions {
+  readonly every: number;
+  readonly seconds?: number;
+  readonly source: 'auto' | DirtySourceName;
+  readonly html?: string;
+  readonly json?: boolean;
+}
+
+export function heatCommand(): Command {
+  return withGuestOptions(new Command('heat'))
+    .description('run an image and show which guest memory is written, as a heat map')
+    .option('--every <ms>', 'time between two looks at the dirty pages', parseMilliseconds, DEFAULT_EVERY_MS)
+    .option('--seconds <seconds>', 'watch for that long, then stop the guest; that is no failure', parseSeconds)
+    .addOption(choice('--source <source>', 'what records dirty pages', SOURCES).default('auto'))
+    .option('--html <file>', 'write a page with the map over time; it needs nothing else')
+    .option('--json', 'print the result and every interval as JSON on standard output')
+    .addHelpText(
+      'after',
+      CONSOLE_HELP +
+        'Its last lines are shown under the map. On a terminal the map is drawn in colour, or in characters when NO_COLOR is\n' +
+        'set; elsewhere every interval is a line.\n' +
+        'Exit status: 0 halt, power-off, reset, the end of a program or of --seconds; 1 triple fault, timeout or error;\n' +
+        '2 wrong usage; 130 Ctrl-C, 143 SIGTERM. What was recorded until then is shown and written in each case.',
+    )
+    .action(heat);
+}
+
+async function heat(path: string, options: HeatOptions): Promise<void> {
+  const file = options.html === undefined ? undefined : new AtomicFile(options.html);
+  try {
+    const output = options.json === true ? new ConsoleCapture() : new ConsoleTail();
+    const { vm, image } = await openGuest(path, options, output, { dirtyTracking: { source: options.source } });
+    try {
+      const watched = describe(vm, path);
+      const view = output instanceof ConsoleTail ? chooseView(vm, watched, output) : NO_VIEW;
+      process.exitCode = await drive({ vm, image, path, options, output, watched, view, file });
+    } finally {
+      await vm[Symbol.asyncDispose]();
+    }
+  } finally {
+    file?.discard();
+  }
+}
+
+function describe(vm: VirtualMachine, path: string): Watched {
+  const { memory, engine, vcpus } = vm;
+  const source = memory.dirtySource;
+  if (source === undefined) throw new Error('tracking is off although the machine was made with it');
+  return { image: basename(path), engine, vcpus: vcpus.length, memoryBytes: memory.size(), source };
+}
+
+interface Session {
+  readonly vm: VirtualMachine;
+  readonly image: Image;
+  readonly path: string;
+  readonly options: HeatOptions;
+  readonly output: GuestConsole;
+  readonly watched: Watched;
+  readonly view: HeatView;
+  readonly file: AtomicFile | undefined;
+}
+
+/** From start to the report; the result is the exit status. */
+async function drive(session: Session): Promise<number> {
+  const { vm, image, path, options, output, watched, view, file } = session;
+  const watch = new HeatWatch(vm, options.every, (ranges, elapsedMs) => view.update(ranges, elapsedMs));
+  const interrupts = new Interrupts(vm);
+  const { result, seconds, timeIsUp } = await runWatched(session, watch);
+  interrupts.release();
+  if (watch.error !== undefined) throw watch.error;
+  const facts: RunFacts = { image: path, format: image.kind, vm, result, seconds, signal: interrupts.signal };
+  if (options.json === true) {
+    const report = heatReport(watched, watch.record, options.every);
+    process.stdout.write(jsonResult(facts, output.captured(), { heat: report }, 0));
+  } else {
+    process.stderr.write(`node-kvm: ${summaryLine(watched, watch.record)}\nnode-kvm: ${humanResult(facts)}\n`);
+    if (file !== undefined) process.stderr.write(`node-kvm: the map over time is in ${file.path}\n`);
+  }
+  if (facts.signal !== undefined) return signalStatus(facts.signal);
+  return GOOD_ENDS.includes(result.reason) || (result.reason === 'stopped' && timeIsUp) ? 0 : 1;
+}
+
+interface Ending {
+  readonly result: VmResult;
+  readonly seconds: number;
+  /** --seconds stopped the guest. */
+  readonly timeIsUp: boolean;
+}
+
+/** However it ends: the terminal is as before, and what was recorded is shown and written. */
+async function runWatched({ vm, options, output, watched, view, file }: Session, watch: HeatWatch): Promise<Ending> {
+  let timeIsUp = false;
+  let timer: NodeJS.Timeout | undefined;
+  view.begin(watch.record);
+  try {
+    const begin = performance.now();
+    watch.begin();
+    await vm.start();
+    if (options.seconds !== undefined) {
+      timer = setTimeout(() => {
+        timeIsUp = true;
+        // How stopping went is in `finished`.
+        vm.stop().catch(() => {});
+      }, options.seconds * 1000);
+    }
+    const result = await vm.finished;
+    return { result, seconds: (performance.now() - begin) / 1000, timeIsUp };
+  } finally {
+    clearTimeout(timer);
+    watch.end();
+    view.end();
+    output.end();
+    file?.commit(heatPage(watched, watch.record, options.every));
+  }
+}
