@@ -7,6 +7,7 @@
 #include "binding/collect.h"
 #include "binding/errors.h"
 #include "binding/memory.h"
+#include "binding/page_tracker_handle.h"
 #include "binding/system_handle.h"
 #include "binding/thread.h"
 #include "binding/vcpu_handle.h"
@@ -47,6 +48,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->system_prototype = SystemHandle::Prototype(env);
   data->vm_prototype = VmHandle::Prototype(env);
   data->vcpu_prototype = VcpuHandle::Prototype(env);
+  data->page_tracker_prototype = PageTrackerHandle::Prototype(env);
 
   const napi_property_descriptor functions[] = {
       {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())),
@@ -63,6 +65,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<CountBits>("countBits"),
       Function<BitRanges>("bitRanges"),
       Function<DistributeBits>("distributeBits"),
+      Function<PageTrackerHandle::Open>("openPageTracker"),
       Function<SystemHandle::Open>("openSystem"),
       Function<VmHandle::Attach>("attachVm"),
       Function<VcpuHandle::Create>("createVcpu"),

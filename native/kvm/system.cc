@@ -6,10 +6,14 @@
 
 #include "kvm/abi.h"
 #include "kvm/flex_array.h"
-#include "kvm/ioctl.h"
 #include "kvm/vcpu.h"
+#include "sys/checked_ioctl.h"
 
 namespace kvm {
+
+using sys::Ioctl;
+using sys::IoctlVoid;
+
 namespace {
 
 // Both lists are asked for with room for `count` entries; E2BIG means: more. The kernel's own limits are far below the

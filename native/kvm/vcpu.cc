@@ -8,11 +8,14 @@
 
 #include "kvm/abi.h"
 #include "kvm/flex_array.h"
-#include "kvm/ioctl.h"
 #include "kvm/vm.h"
 #include "sys/clock.h"
+#include "sys/checked_ioctl.h"
 
 namespace kvm {
+
+using sys::Ioctl;
+using sys::IoctlVoid;
 
 static_assert(Vcpu::kRunMappingSize == (KVM_COALESCED_MMIO_PAGE_OFFSET + 1) * 4096);
 static_assert(KVM_PIO_PAGE_OFFSET < KVM_COALESCED_MMIO_PAGE_OFFSET && sizeof(kvm_run) <= 4096);

@@ -8,9 +8,13 @@
 #include <cstring>
 
 #include "kvm/abi.h"
-#include "kvm/ioctl.h"
+#include "sys/checked_ioctl.h"
 
 namespace kvm {
+
+using sys::Ioctl;
+using sys::IoctlVoid;
+
 sys::Result<sys::UniqueFd> DupVmFd(int fd) {
   auto copy = sys::UniqueFd::Dup(fd);
   if (!copy.ok()) return copy.error();

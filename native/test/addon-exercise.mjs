@@ -75,6 +75,49 @@ function memory() {
   addon.fill(detached, 0, 0, 0);
 }
 
+function bitmaps() {
+  const bits = new Uint8Array(24);
+  bits.set([0xff, 0x81], 3);
+  assert.equal(addon.countBits(bits, 25, 100), 9);
+  const ranges = new Float64Array(4);
+  assert.equal(addon.bitRanges(bits, 25, 100, 0x1000, ranges, 0), 4);
+  assert.deepEqual([...ranges], [0x1000, 0x8000, 0xf000, 0x1000]);
+  assert.equal(addon.bitRanges(bits, 25, 100, 0x1000, ranges, 4), -8);
+  const to = [new Uint8Array(24), new Uint8Array(24)];
+  addon.distributeBits(bits, to);
+  assert.deepEqual([to[0][3], to[1][4], bits[3]], [0xff, 0x81, 0]);
+  throws('ERR_OUT_OF_RANGE', () => addon.distributeBits(bits, [new Uint8Array(16)]));
+  throws('ERR_OUT_OF_RANGE', () => addon.distributeBits(new Uint8Array(9), []));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.distributeBits(bits, [new Uint16Array(12)]));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.distributeBits(bits, bits));
+  throws('ERR_BUFFER_TOO_SMALL', () => addon.countBits(bits, 100, 93));
+  throws('ERR_BUFFER_TOO_SMALL', () => addon.bitRanges(bits, 1, 192, 0, ranges, 0));
+  throws('ERR_OUT_OF_RANGE', () => addon.bitRanges(bits, 0, 192, 0, ranges, 6));
+  throws('ERR_OUT_OF_RANGE', () => addon.bitRanges(bits, 0, 192, 0, ranges, 1));
+}
+
+function pageTracker() {
+  const { buffer, hostAddr } = addon.mapMemory({ size: 0x10_0000, kind: 'anonymous', name: 'tracked' });
+  let tracker;
+  try {
+    tracker = addon.openPageTracker();
+  } catch (error) {
+    return assert.equal(error.code, 'ERR_SYSCALL');
+  }
+  tracker.register(hostAddr, buffer.byteLength);
+  new Uint8Array(buffer)[0x5000] = 1;
+  const into = new Uint8Array(32);
+  const writers = new Uint16Array(256);
+  assert.equal(tracker.scan(hostAddr, buffer.byteLength, into, writers, 9), 1);
+  assert.deepEqual([into[0], writers[5]], [0x20, 9]);
+  throws('ERR_BUFFER_TOO_SMALL', () => tracker.scan(hostAddr, buffer.byteLength, new Uint8Array(31), null, 0));
+  throws('ERR_SYSCALL', () => tracker.register(0n, 0x1000));
+  tracker.unregister(hostAddr, buffer.byteLength);
+  tracker.close();
+  throws('ERR_DISPOSED', () => tracker.unregister(hostAddr, buffer.byteLength));
+  addon.openPageTracker(); // not closed
+}
+
 function thread() {
   assert.equal(addon.kick(addon.threadId()), true);
   const cpus = addon.getAffinity();
@@ -183,6 +226,8 @@ function vcpus() {
 }
 
 memory();
+bitmaps();
+pageTracker();
 thread();
 if (existsSync(device)) vcpus();
 

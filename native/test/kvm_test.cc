@@ -15,6 +15,7 @@
 #include "sys/fault.h"
 #include "sys/kick.h"
 #include "sys/mapping.h"
+#include "sys/page_tracker.h"
 #include "test/check.h"
 
 namespace {
@@ -206,6 +207,20 @@ KVM_TEST(LogsDirtyPages, "the dirty log of a slot whose size is not a multiple o
   CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
   auto off = machine.vm->OrDirtyLog(0, sink, 0);
   CHECK(!off.ok() && off.error().errnum == ENOENT);
+}
+
+KVM_TEST(GuestWritesAreTracked, "the kernel's write tracking sees what a guest writes") {
+  auto tracker = sys::PageTracker::Open();
+  if (!tracker.ok()) return;  // Linux before 6.7
+  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt), 0);
+  CHECK(machine.ready);
+  const auto address = reinterpret_cast<uintptr_t>(machine.memory.data());
+  CHECK(tracker.value().Register(address, machine.memory.size()).ok());
+  Cpu cpu(machine, 0);
+  CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
+  std::vector<uint8_t> bits(sys::BitmapBytes(kPages));
+  auto found = tracker.value().Scan(address, machine.memory.size(), {bits});
+  CHECK(found.ok() && found.value() == 1 && bits[0] == 1u << 2);
 }
 
 KVM_TEST(ReadsAndWritesState,
