@@ -56,8 +56,8 @@ export interface HarvestOrigin {
  * Read a page's contents only after the harvest began: then no write is missed.
  */
 export class DirtyHarvest {
-  readonly #origin: HarvestOrigin;
-  #ended = false;
+  /** Undefined: it has ended, and holds no memory any more. */
+  #origin: HarvestOrigin | undefined;
   #pageCount: number | undefined;
   /** Numbers in the cursor's buffer that are this harvest's ranges. */
   #rangeLength: number | undefined;
@@ -69,9 +69,8 @@ export class DirtyHarvest {
 
   /** Number of dirty pages of 4096 bytes; a page that is mapped twice counts twice. @throws `ERR_HARVEST_ENDED` */
   get pageCount(): number {
-    this.#check();
+    const { set, pages } = this.#open();
     if (this.#pageCount === undefined) {
-      const { set, pages } = this.#origin;
       let count = 0;
       for (const { mapping, offset, size } of set.regions) {
         const taken = pages.taken(mapping);
@@ -98,9 +97,9 @@ export class DirtyHarvest {
    * harvest uses again: valid until this one ends, copy what is to stay. @throws `ERR_HARVEST_ENDED`
    */
   rangeArray(): Float64Array {
-    this.#check();
-    this.#rangeLength ??= this.#fillRanges();
-    return this.#origin.buffer.pairs.subarray(0, this.#rangeLength);
+    const origin = this.#open();
+    this.#rangeLength ??= fillRanges(origin);
+    return origin.buffer.pairs.subarray(0, this.#rangeLength);
   }
 
   /**
@@ -110,12 +109,12 @@ export class DirtyHarvest {
    *   `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
    */
   bitmap(range: { readonly guestAddr: U64; readonly size: U64 }): Uint8Array {
-    this.#check();
+    const { set, pages: cursor } = this.#open();
     if (typeof range !== 'object' || range === null) throw invalidType('region', 'an object', range);
     const { at: guestAddr, bytes: size } = checkPlace(range.guestAddr, range.size);
-    const region = this.#regionOf({ guestAddr, size });
+    const region = regionOf(set, { guestAddr, size });
     const pages = size / PAGE_SIZE;
-    const taken = this.#origin.pages.taken(region.mapping);
+    const taken = cursor.taken(region.mapping);
     if (taken === undefined) return new Uint8Array(Math.ceil(pages / 64) * 8);
     return taken.slice(pageOf(region, guestAddr), pages).bytes;
   }
@@ -126,8 +125,7 @@ export class DirtyHarvest {
    * @throws `ERR_HARVEST_ENDED`
    */
   writers(): WriterPages[] {
-    this.#check();
-    const { set, pages, writerOf } = this.#origin;
+    const { set, pages, writerOf } = this.#open();
     const counts = new Map<number, number>();
     for (const { mapping, offset, size } of set.regions) {
       const { writers } = mapping;
@@ -153,12 +151,12 @@ export class DirtyHarvest {
    * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` when no region held it when the harvest began; `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
    */
   writerAt(addr: U64): Writer {
-    this.#check();
+    const { set, pages, writerOf } = this.#open();
     const guestAddr = toU64(addr, 'addr');
-    const region = this.#regionOf({ guestAddr, size: 1 });
+    const region = regionOf(set, { guestAddr, size: 1 });
     const page = pageOf(region, guestAddr);
-    const isDirty = this.#origin.pages.taken(region.mapping)?.has(page) === true;
-    return this.#origin.writerOf((isDirty ? region.mapping.writers?.[page] : undefined) ?? WRITER_UNKNOWN);
+    const isDirty = pages.taken(region.mapping)?.has(page) === true;
+    return writerOf((isDirty ? region.mapping.writers?.[page] : undefined) ?? WRITER_UNKNOWN);
   }
 
   /** The pages were dealt with: forget them. @throws `ERR_HARVEST_ENDED` */
@@ -179,55 +177,51 @@ export class DirtyHarvest {
 
   /** Was it committed or aborted? */
   get ended(): boolean {
-    return this.#ended;
+    return this.#origin === undefined;
   }
 
   /** Aborts, unless it has ended. */
   [Symbol.dispose](): void {
-    if (!this.#ended) this.abort();
+    if (!this.ended) this.abort();
   }
 
-  /** Ranges of all regions, into the cursor's buffer; returns how many numbers they are. */
-  #fillRanges(): number {
-    const { set, pages, buffer } = this.#origin;
-    const { bitRanges } = native();
-    let length = 0;
-    for (const { mapping, offset, size, guestAddr } of set.regions) {
-      const taken = pages.taken(mapping);
-      if (taken === undefined) continue;
-      const first = offset / PAGE_SIZE;
-      for (;;) {
-        const next = bitRanges(taken.bytes, first, size / PAGE_SIZE, guestAddr, buffer.pairs, length);
-        if (next >= 0) {
-          length = next;
-          break;
-        }
-        buffer.grow(-next, length);
-      }
-    }
-    return length;
-  }
-
-  #regionOf(range: { readonly guestAddr: number; readonly size: number }): OwnedRegion {
-    const region = this.#origin.set.regions.find(
-      each => each.guestAddr <= range.guestAddr && endOf(range) <= endOf(each),
-    );
-    if (region !== undefined) return region;
-    throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(range)} when the harvest began`);
-  }
-
-  #check(): void {
-    if (this.#ended) throw new HypervisorError('ERR_HARVEST_ENDED', 'this harvest was committed or aborted');
+  #open(): HarvestOrigin {
+    if (this.#origin === undefined)
+      throw new HypervisorError('ERR_HARVEST_ENDED', 'this harvest was committed or aborted');
+    return this.#origin;
   }
 
   #finish(committed: boolean): void {
-    this.#check();
-    this.#ended = true;
-    const { set, pages, onEnd } = this.#origin;
+    const { set, pages, onEnd } = this.#open();
+    this.#origin = undefined;
     if (committed) pages.commit(set);
     else pages.abort(set);
     onEnd(committed);
   }
+}
+
+/** Ranges of all regions, into the cursor's buffer; returns how many numbers they are. */
+function fillRanges({ set, pages, buffer }: HarvestOrigin): number {
+  const { bitRanges } = native();
+  let length = 0;
+  for (const { mapping, offset, size, guestAddr } of set.regions) {
+    const taken = pages.taken(mapping);
+    if (taken === undefined) continue;
+    const count = size / PAGE_SIZE;
+    let next = bitRanges(taken.bytes, offset / PAGE_SIZE, count, guestAddr, buffer.pairs, length);
+    if (next < 0) {
+      buffer.grow(-next, length);
+      next = bitRanges(taken.bytes, offset / PAGE_SIZE, count, guestAddr, buffer.pairs, length);
+    }
+    length = next;
+  }
+  return length;
+}
+
+function regionOf(set: RegionSet, range: { readonly guestAddr: number; readonly size: number }): OwnedRegion {
+  const region = set.regions.find(each => each.guestAddr <= range.guestAddr && endOf(range) <= endOf(each));
+  if (region !== undefined) return region;
+  throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(range)} when the harvest began`);
 }
 
 /** Index of the page in the region's mapping. */

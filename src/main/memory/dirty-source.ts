@@ -8,7 +8,7 @@ export type DirtySourceName = 'bitmap' | 'ring' | 'pagemap' | 'host';
 
 /**
  * Moves what it recorded into `mapping.fresh` (and, where attribution is on, `mapping.writers`), from where the tracker hands it to
- * every cursor. All methods are synchronous. A page is reported by the first collect() that begins after the write, and its contents
+ * every cursor; says so with `mapping.noteFresh()`. All methods are synchronous. A page is reported by the first collect() that begins after the write, and its contents
  * are to be read after that collect() returned: whatever is written later is recorded again.
  */
 export interface DirtySource {
@@ -18,10 +18,12 @@ export interface DirtySource {
   stop(regions: readonly OwnedRegion[]): void;
   /** Moves what was recorded since the last call into *fresh*. May throw halfway, but loses nothing: the next call has it. */
   collect(regions: readonly OwnedRegion[]): void;
+  // Only regions that bring or take memory are announced: splits, merges and changes of slots leave what is recorded as it is.
+
   /** While it records: `region` is about to be added. Records for it from here on, or throws and nothing has changed. */
   admit(region: OwnedRegion): void;
   /** While it records: `region` was removed (or was admitted, and could not be added after all). Must not throw. `left`: the regions that stay. */
   dismiss(region: OwnedRegion, left: readonly OwnedRegion[]): void;
-  /** For good: descriptors are closed. Recording or not. Idempotent, must not throw. */
+  /** It is no longer in use, recording or not: descriptors are closed. Idempotent, must not throw. */
   close(): void;
 }

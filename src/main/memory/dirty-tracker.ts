@@ -129,7 +129,9 @@ export class DirtyTracker {
 
   /** `region` was removed, or was admitted and could not be added. */
   dismiss(region: OwnedRegion): void {
-    for (const source of this.#recording()) source.dismiss(region, this.#regions());
+    // Which lets go of the region's mapping here too.
+    const { regions } = this.#current();
+    for (const source of this.#recording()) source.dismiss(region, regions);
   }
 
   // ── consumers ──
@@ -164,6 +166,7 @@ export class DirtyTracker {
   close(): void {
     for (const source of this.#sources) source.close();
     this.#selection = undefined;
+    this.#set = { regions: [], mappings: [] };
     this.#isClosed = true;
     this.#consumers.clear();
     for (const listener of this.#onClose) listener();

@@ -44,12 +44,12 @@ export class Mapping {
   /** Bytes of its huge pages; a page's where it has none. */
   readonly #hugePage: number;
 
-  /** Ours: the library mapped it, and it is unmapped with its last buffer. */
-  readonly #isOurs: boolean;
+  /** The library mapped it, it is unmapped with its last buffer, and that has not been counted as garbage yet. */
+  #isToCount: boolean;
 
   constructor(buffer: SharedArrayBuffer, hostAddr: bigint, from: MappingOrigin = {}) {
     const { wasm, isOurs = false, hugePages = 'none' } = from;
-    this.#isOurs = isOurs;
+    this.#isToCount = isOurs;
     // 'thp' maps like any other memory, and what it is made of is 2 MiB.
     this.#hugePage = HUGE_SIZES[hugePages === 'thp' ? '2M' : hugePages];
     this.buffer = buffer;
@@ -65,7 +65,9 @@ export class Mapping {
 
   /** No region lies here any more: what is left are references that users may hold. */
   letGo(): void {
-    if (this.#isOurs) native().countGarbage(this.buffer);
+    // Once, although a region may be added here again and be removed.
+    if (this.#isToCount) native().countGarbage(this.buffer);
+    this.#isToCount = false;
   }
 
   /** A code (shared/writer.ts) per page: who wrote it last, as far as a source could say. Undefined without attribution. */

@@ -106,7 +106,7 @@ export class MemoryOwner {
     const mapping = createMapping(plan, size, 'node-kvm:region');
     if (contents !== undefined && contents.byteLength > 0) {
       native().copy(new DataView(mapping.buffer), 0, contents, 0, contents.byteLength);
-      // After the bytes, as every write through the API.
+      // After the bytes, as every write through the API; 1 is the owner's number, who is the first.
       new Uint8Array(mapping.marks).fill(1, 0, ((contents.byteLength - 1) >>> PAGE_SHIFT) + 1);
       new Uint8Array(mapping.summary).fill(1);
     }
