@@ -17,6 +17,9 @@
 // | KICK_LOCK      | main, vCPU        | main, vCPU        | notify on unlock                          |
 // | MAILBOX        | vCPU, its server  | vCPU, its server  | doorbell to the server, notify to the vCPU|
 // | MAILBOX_DEVICE | vCPU              | its server        |                                           |
+// | THROTTLE_RUN   | main              | vCPU, each exit   | kick when it was 0                        |
+// | THROTTLE_SLEEP | main              | vCPU              | notify on REQUEST, on which it sleeps     |
+// | THROTTLE_RAN   | vCPU (add)        | main              |                                           |
 
 export const VM_WORDS = 64;
 export const VCPU_WORDS = 64;
@@ -31,6 +34,10 @@ export const TID = 2;
 export const KICK_LOCK = 3;
 export const MAILBOX = 4;
 export const MAILBOX_DEVICE = 5;
+/** A dirty limit: run for so many milliseconds (0: no limit), then sleep for so many microseconds; and microseconds run so far under limits. */
+export const THROTTLE_RUN = 6;
+export const THROTTLE_SLEEP = 7;
+export const THROTTLE_RAN = 8;
 
 /** REQUEST bits. 0 means: run. */
 export const REQUEST_PAUSE = 1; // leave the run loop to the event loop, to be resumed

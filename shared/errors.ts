@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'ERR_HARVEST_OPEN'
   | 'ERR_HARVEST_ENDED'
   | 'ERR_CURSOR_EXISTS'
+  | 'ERR_WATCH_CALLBACK'
   | 'ERR_VM_NOT_ATTACHED'
   | 'ERR_VM_ATTACHED'
   | 'ERR_NOT_A_VM'

@@ -43,7 +43,7 @@ export interface MemoryPlatform {
 }
 
 /** One region of guest RAM, as `regions()` returns it: a copy, not a live object. */
-export type MemoryRegion = Omit<RegionDescriptor, 'marks' | 'summary'>;
+export type MemoryRegion = Omit<RegionDescriptor, 'marks' | 'summary' | 'watch' | 'guestReadOnly'>;
 
 // Up to LOOP_BYTES a loop beats a call of a method, which costs a fixed 50 to 100 ns; from NATIVE_COPY_BYTES on the C
 // library's memmove beats TypedArray.prototype.set on shared memory. (`fill` on shared memory never wins.)
@@ -89,7 +89,7 @@ export class GuestMemory {
 
   /**
    * The memory that `handle` stands for, on any thread of the process: every accessor, no owner's methods. `vcpu`: whose writes these
-   * are, where a program runs in place of a guest; otherwise they are the thread's.
+   * are, on a vCPU's thread; otherwise they are the thread's.
    * @throws HypervisorError `ERR_DISPOSED`; `ERR_TIMEOUT` when an old handle's owner does not answer within 1 s.
    */
   static attach(handle: MemoryHandle, platform: MemoryPlatform, vcpu?: number): GuestMemory {
@@ -103,6 +103,25 @@ export class GuestMemory {
    */
   follow(): void {
     if (!this.#disposed && Atomics.load(this.#words, DISPOSED) === 0) this.#refresh();
+  }
+
+  /**
+   * @internal Carries out a guest's store of at most 8 bytes, which KVM reported instead of doing it: the page is watched, or was when the guest
+   * came to it. False where the guest may not write: the store is nobody's, or a device's.
+   */
+  storeForGuest(addr: number, run: DataView, dataAt: number, size: number): boolean {
+    if (!this.#isCurrent()) this.#refresh();
+    const span = this.#table.near(addr);
+    const { region } = span;
+    if (span.readOnly || region.guestReadOnly === true || region.slot === undefined || addr + size > span.end)
+      return false;
+    span.storeBytes(addr - span.start, run, dataAt, size);
+    return true;
+  }
+
+  /** @internal Is anything watched, as far as this thread knows? */
+  get isWatched(): boolean {
+    return this.#table.regions.some(region => region.watch !== undefined);
   }
 
   /** @internal The owner's way to change the table. */
@@ -134,7 +153,9 @@ export class GuestMemory {
 
   /** All regions, ascending by guest address. */
   regions(): MemoryRegion[] {
-    return this.table.regions.map(({ marks: _marks, summary: _summary, ...region }) => region);
+    return this.table.regions.map(
+      ({ marks: _marks, summary: _summary, watch: _watch, guestReadOnly: _guest, ...region }) => region,
+    );
   }
 
   /** The host address of the byte at `addr`. @throws `ERR_MEMORY_UNMAPPED`, `ERR_DISPOSED` */

@@ -6,6 +6,7 @@ import type { DeviceAccess, DeviceHandlers, DeviceValue } from './device.ts';
 import type { DeviceTable } from './device-table.ts';
 import { HypervisorError, isHypervisorError, messageOf, outOfRange } from './errors.ts';
 import { KVM_EXIT, KVM_EXIT_IO, KVM_RUN } from './generated/kvm-abi.ts';
+import type { GuestMemory } from './guest-memory.ts';
 import { hex } from './units.ts';
 
 const { io, mmio } = KVM_RUN;
@@ -35,6 +36,14 @@ export class IoDispatch {
         access.end(reason);
       },
     };
+  }
+
+  /** The exit in the page is a store to RAM that its guest may write: carries it out. False for everything else. */
+  storeIn(memory: Pick<GuestMemory, 'storeForGuest'>): boolean {
+    const run = this.#run;
+    if (run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) !== KVM_EXIT.MMIO || run.getUint8(mmio.isWrite) === 0)
+      return false;
+    return memory.storeForGuest(this.#physAddr(), run, mmio.data, run.getUint32(mmio.len, LITTLE_ENDIAN));
   }
 
   /** Index of the device that the exit in the page is for, or -1. */

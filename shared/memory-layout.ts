@@ -51,6 +51,26 @@ export interface RegionDescriptor {
   readonly summary: SharedArrayBuffer;
   /** The shared WebAssembly.Memory that the region is, with backing 'wasm'. */
   readonly wasm?: WasmMemory;
+  /** The guest may not write although the API may: `registerSlot` with KVM_MEM_READONLY. */
+  readonly guestReadOnly?: true;
+  /** What of it is watched, if anything; all of its pages are then. */
+  readonly watch?: WatchDescriptor;
+}
+
+/** Which bytes of a region are watched, and whom to tell (watched-span.ts). */
+export interface WatchDescriptor {
+  /** The queue of reports: a WatchRing's buffer. */
+  readonly ring: SharedArrayBuffer;
+  /** Guest addresses, merged, ascending, within the region. */
+  readonly ranges: readonly AddressRange[];
+  /** One byte per page of the region: 1 = written through the API, or for the guest, since the owner looked last. */
+  readonly touched: SharedArrayBuffer;
+}
+
+/** Guest addresses from `start` up to and without `end`. */
+export interface AddressRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** A shared WebAssembly.Memory, as far as it matters here (the DOM's types are not part of this project). */

@@ -4,6 +4,7 @@
 import type { RegionDescriptor } from './memory-layout.ts';
 import { NO_SPAN, SPAN_SIZE, Span } from './span.ts';
 import { PAGE_SIZE } from './units.ts';
+import { WatchedSpan } from './watched-span.ts';
 
 /** At most so many buckets: 64 GiB are then found in steps of 64 MiB. */
 const BUCKETS = 1024;
@@ -36,8 +37,7 @@ export class RegionTable {
       size += region.size;
       for (let from = 0; from < region.size; from += SPAN_SIZE) {
         const known = previous?.find(region.guestAddr + from);
-        const length = Math.min(SPAN_SIZE, region.size - from);
-        spans.push(known?.region === region ? known : new Span(region, from, length, writer));
+        spans.push(known?.region === region ? known : newSpan(region, from, writer));
       }
     }
     this.spans = spans;
@@ -100,6 +100,12 @@ export class RegionTable {
     const region = this.regions[lastAtOrBelow(this.regions, addr, each => each.guestAddr)];
     return region?.guestAddr === addr ? region : undefined;
   }
+}
+
+function newSpan(region: RegionDescriptor, from: number, writer: number): Span {
+  const size = Math.min(SPAN_SIZE, region.size - from);
+  if (region.watch === undefined) return new Span(region, from, size, writer);
+  return new WatchedSpan(region, from, size, writer, region.watch);
 }
 
 /** Index of the last item whose key is ≤ `value`; -1 when there is none. Items ascend by key. */

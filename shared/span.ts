@@ -134,6 +134,15 @@ export class Span {
     }
   }
 
+  /** Stores `size` bytes (1 to 8) of `from`, in one access where `at` is a multiple of a size that has one, and marks them. */
+  storeBytes(at: number, from: DataView, fromAt: number, size: number): void {
+    if (size === 8 && at % 8 === 0) this.u64[at / 8] = from.getBigUint64(fromAt, true);
+    else if (size === 4 && at % 4 === 0) this.u32[at / 4] = from.getUint32(fromAt, true);
+    else if (size === 2 && at % 2 === 0) this.u16[at / 2] = from.getUint16(fromAt, true);
+    else for (let i = 0; i < size; i++) this.bytes[at + i] = from.getUint8(fromAt + i);
+    this.mark(at, size);
+  }
+
   /**
    * Marks the pages of [at, at + length) as written through the API; length ≥ 1. To be called *after* the data was stored.
    *

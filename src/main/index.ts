@@ -47,6 +47,9 @@ export {
   type MemoryOptions,
   type MemoryRegion,
   type RegionOptions,
+  type Watch,
+  type WatchedWrite,
+  type WatchOptions,
   type WriterPages,
 } from './memory/kvm-memory.ts';
 export {

@@ -20,6 +20,7 @@ export const TRACE_NAMES = [
   'memory.addExternalRegion',
   'memory.removeRegion',
   'memory.setReadOnly',
+  'memory.watch',
   'memory.attachVmFd',
   'memory.registerSlot',
   'memory.unregisterSlot',

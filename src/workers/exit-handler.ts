@@ -66,6 +66,8 @@ export class ExitHandler implements DeviceAccess {
 
   /** The exit in the page is KVM_EXIT_IO or KVM_EXIT_MMIO. Answers it; an outcome means: leave the loop. */
   handle(): RunOutcome | undefined {
+    // Before the devices: what is the guest's RAM to write is no device's, and the guest is only held up here for a watch.
+    if (this.#dispatch.storeIn(this.#memory)) return undefined;
     const device = this.#dispatch.target();
     if (device < 0) {
       this.#dispatch.float();

@@ -13,6 +13,7 @@ import { loadDeviceModules } from './device-modules.ts';
 import { ExitHandler } from './exit-handler.ts';
 import { ExitMaker, HOST_RUN_SIZE, Unwind } from './program-context.ts';
 import { loadProgram, type Runnable } from './program-runner.ts';
+import { Throttle } from './throttle.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 
 export class HostVcpu implements VcpuApi {
@@ -72,6 +73,7 @@ export class HostVcpu implements VcpuApi {
       stats: words,
       trace: connection.trace === undefined ? undefined : new ExitTrace(connection.trace),
       memory: this.#memory,
+      throttle: new Throttle({ index, control, stats: words, heartbeat: () => {} }),
       data: connection.program.data,
     });
   }

@@ -43,6 +43,7 @@ import { attachMemory } from './attach-memory.ts';
 import { loadDeviceModules } from './device-modules.ts';
 import { ExitHandler } from './exit-handler.ts';
 import { type RegisterDump, RunLoop } from './run-loop.ts';
+import { Throttle } from './throttle.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 
 const STATE_SIZES: Readonly<Record<StateName, number>> = {
@@ -57,8 +58,6 @@ const STATE_SIZES: Readonly<Record<StateName, number>> = {
   lapic: KVM_LAPIC.SIZE,
 };
 
-/** How often a thread in KVM_RUN comes out of it by itself, so that worker.terminate() and process.exit() get through. */
-const HEARTBEAT_MS = 200;
 const CODE_BYTES_MAX = 15;
 
 export class KvmVcpu implements VcpuApi {
@@ -77,7 +76,8 @@ export class KvmVcpu implements VcpuApi {
     this.#onClose = onClose;
     this.#stats = new VcpuStatsWords(task.stats, task.index);
     this.#thread = new VcpuThread(new Int32Array(task.control), task.index);
-    this.#memory = attachMemory(task.memory);
+    // Its devices' writes count as its own too, as on the host engine.
+    this.#memory = attachMemory(task.memory, task.index);
   }
 
   hello(): number {
@@ -123,6 +123,7 @@ export class KvmVcpu implements VcpuApi {
       stats: this.#stats,
       trace: connection.trace === undefined ? undefined : new ExitTrace(connection.trace),
       memory: this.#memory,
+      throttle: new Throttle({ index, control, stats: this.#stats, heartbeat: native().heartbeat }),
       dump: () => this.#dump(),
     });
   }
@@ -136,12 +137,7 @@ export class KvmVcpu implements VcpuApi {
 
   run(): RunOutcome {
     if (this.#loop === undefined) throw this.#notCreated();
-    native().heartbeat(HEARTBEAT_MS);
-    try {
-      return this.#loop.enter();
-    } finally {
-      native().heartbeat(0);
-    }
+    return this.#loop.enter();
   }
 
   getState(name: StateName): Uint8Array {

@@ -23,6 +23,7 @@ import type { RunOutcome } from '../../shared/protocol.ts';
 import { PAGE_SIZE, toU64 } from '../../shared/units.ts';
 import type { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
 import type { ExitHandler } from './exit-handler.ts';
+import type { Throttle } from './throttle.ts';
 
 /** Bytes of a host vCPU's page: kvm_run, then the data of a port exit where KVM has it too. */
 export const HOST_RUN_SIZE = 2 * PAGE_SIZE;
@@ -46,6 +47,7 @@ export interface ExitMakerOptions {
   readonly stats: VcpuStatsWords;
   readonly trace: ExitTrace | undefined;
   readonly memory: GuestMemory;
+  readonly throttle: Throttle;
   readonly data: unknown;
 }
 
@@ -65,6 +67,7 @@ export class ExitMaker implements ProgramContext {
   readonly #handler: ExitHandler;
   readonly #stats: VcpuStatsWords;
   readonly #trace: ExitTrace | undefined;
+  readonly #throttle: Throttle;
   #enteredAt = 0;
   #ended: Unwind | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -80,6 +83,8 @@ export class ExitMaker implements ProgramContext {
     this.#handler = options.handler;
     this.#stats = options.stats;
     this.#trace = options.trace;
+    this.#throttle = options.throttle;
+    this.#throttle.begin();
   }
 
   /** How the program ended in spite of what it caught; undefined: it simply returned. Throws what a device handler threw. */
@@ -124,6 +129,7 @@ export class ExitMaker implements ProgramContext {
     const control = this.#control;
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#ended !== undefined) throw this.#ended;
+    this.#throttle.pace();
     for (;;) {
       Atomics.store(control, this.#base + STATE, STATE_GUEST);
       const request = Atomics.load(control, this.#base + REQUEST);

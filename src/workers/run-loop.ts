@@ -24,6 +24,7 @@ import type { RunOutcome } from '../../shared/protocol.ts';
 import { hex } from '../../shared/units.ts';
 import type { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
 import type { ExitHandler } from './exit-handler.ts';
+import type { Throttle } from './throttle.ts';
 
 const EINTR = 4;
 const EAGAIN = 11;
@@ -42,6 +43,8 @@ const SUBERRORS = [
   'an unexpected exit reason',
 ];
 
+const CANNOT_EMULATE = 1;
+
 /** The registers at an error: text for the message, values for `info`. */
 export interface RegisterDump {
   readonly text: string;
@@ -58,6 +61,7 @@ export interface RunLoopOptions {
   readonly stats: VcpuStatsWords;
   readonly trace: ExitTrace | undefined;
   readonly memory: GuestMemory;
+  readonly throttle: Throttle;
   dump(): RegisterDump;
 }
 
@@ -70,6 +74,7 @@ export class RunLoop {
   readonly #kvmRun: () => number;
   readonly #handler: ExitHandler;
   readonly #trace: ExitTrace | undefined;
+  readonly #throttle: Throttle;
   /** A port or MMIO exit was handled, and its instruction has not ended yet: it does so in the next KVM_RUN. */
   #unfinished = false;
 
@@ -82,23 +87,27 @@ export class RunLoop {
     this.#kvmRun = options.kvmRun;
     this.#handler = options.handler;
     this.#trace = options.trace;
+    this.#throttle = options.throttle;
   }
 
   /** Runs the guest until something ends the loop. Blocks. Throws coded errors for what the guest cannot go on from. */
   enter(): RunOutcome {
     this.#options.stats.forgetLastReturn();
+    this.#throttle.begin();
     try {
       for (;;) {
         const outcome = this.#step();
         if (outcome !== undefined) return outcome;
       }
     } finally {
+      this.#throttle.end();
       this.#become(STATE_IDLE);
     }
   }
 
   #step(): RunOutcome | undefined {
     const control = this.#control;
+    this.#throttle.pace();
     // The order of these two is one half of the handshake: say "in the guest", then look for requests.
     Atomics.store(control, this.#base + STATE, STATE_GUEST);
     const request = Atomics.load(control, this.#base + REQUEST);
@@ -224,9 +233,13 @@ export class RunLoop {
   #internalError(): HypervisorError {
     const { suberror, data } = decodeInternalError(this.#run);
     const { text, info } = this.#options.dump();
+    const hint =
+      suberror === CANNOT_EMULATE && this.#options.memory.isWatched
+        ? '; KVM emulates every instruction that writes to a watched page, and knows few of the rarer ones'
+        : '';
     return new HypervisorError(
       'ERR_VCPU_INTERNAL',
-      `vCPU ${this.#options.index}: KVM stopped at ${SUBERRORS[suberror] ?? SUBERRORS[0]} (suberror ${suberror})\n${text}`,
+      `vCPU ${this.#options.index}: KVM stopped at ${SUBERRORS[suberror] ?? SUBERRORS[0]} (suberror ${suberror})${hint}\n${text}`,
       { info: { vcpu: this.#options.index, suberror, data, ...info } },
     );
   }

@@ -10,15 +10,18 @@ import type { RunOutcome } from '../../shared/protocol.ts';
 import { createStatsBuffer, VcpuStatsWords } from '../../shared/vcpu-stats.ts';
 import type { ExitHandler } from '../../src/workers/exit-handler.ts';
 import { RunLoop } from '../../src/workers/run-loop.ts';
+import { Throttle } from '../../src/workers/throttle.ts';
 
 const test = suite('run loop');
 
 /** Enters a loop whose first KVM_RUN returns `returned`, after `write` has filled in kvm_run. */
 function enter(returned: number, write: (run: DataView) => void): RunOutcome {
   const runBuffer = new SharedArrayBuffer(4096);
+  const control = createControlBlock(1);
+  const stats = new VcpuStatsWords(createStatsBuffer(1), 0);
   const loop = new RunLoop({
     index: 0,
-    control: createControlBlock(1),
+    control,
     kvmRun: () => {
       write(new DataView(runBuffer));
       return returned;
@@ -27,7 +30,8 @@ function enter(returned: number, write: (run: DataView) => void): RunOutcome {
     // No port and no MMIO exit comes, and nobody quiesces.
     handler: undefined as unknown as ExitHandler,
     memory: undefined as unknown as GuestMemory,
-    stats: new VcpuStatsWords(createStatsBuffer(1), 0),
+    throttle: new Throttle({ index: 0, control, stats, heartbeat: () => {} }),
+    stats,
     trace: undefined,
     dump: () => ({ text: 'rip=0x1000', info: { rip: 0x1000n } }),
   });

@@ -33,6 +33,7 @@ export type { DirtySourceName } from './dirty-source.ts';
 export type { Backing, FileBacking, MemoryOptions, RegionOptions } from './options.ts';
 export type { Quiescer } from './slots.ts';
 export type { DirtyCursorOptions } from './tracked-memory.ts';
+export type { Watch, WatchCallback, WatchedWrite, WatchOptions } from './watch.ts';
 
 const on = {
   create: trace('memory.create'),

@@ -6,15 +6,26 @@ import { type NativeVm, native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import type { MemoryHandle, RegionDescriptor } from '../../../shared/memory-layout.ts';
 import { HOLE_END, HOLE_START, hex, PAGE_SHIFT } from '../../../shared/units.ts';
+import type { Writer } from '../../../shared/writer.ts';
 import { writerOf } from '../../../shared/writer-numbers.ts';
 import { type DirtyTrackingOptions, type SelectionRequest, sourcesFor } from './dirty-selection.ts';
 import { DirtyTracker } from './dirty-tracker.ts';
 import { createMapping, Mapping, placeExternal, remember } from './mapping.ts';
 import { MarkSource } from './mark-source.ts';
 import { type MapPlan, type MemoryOptions, planMapping } from './options.ts';
-import { describe, endOf, freeSlot, hostAddrOf, type OwnedRegion, placeText, withReadOnly } from './region-list.ts';
+import {
+  describe,
+  endOf,
+  freeSlot,
+  hostAddrOf,
+  type OwnedRegion,
+  placeText,
+  withReadOnly,
+  withWatched,
+} from './region-list.ts';
 import { type Quiescer, Slots } from './slots.ts';
 import { TablePublisher } from './table-publisher.ts';
+import { WatchList } from './watch.ts';
 
 /** Called with each new table, before other threads hear of it. */
 export type Install = (regions: readonly RegionDescriptor[], generation: number) => void;
@@ -34,6 +45,8 @@ export class MemoryOwner {
   readonly #marks = new MarkSource();
   /** Which pages are dirty, and for whom. */
   readonly tracker: DirtyTracker;
+  /** Who watches which writes. */
+  readonly watches: WatchList;
   readonly #base: Mapping;
   /**
    * One Mapping per buffer: its pages are dirty at every address that they are mapped at. Those whose regions are gone too, as long as
@@ -49,10 +62,14 @@ export class MemoryOwner {
   constructor(size: number, options: MemoryOptions, install: Install) {
     this.#install = install;
     const words = new Int32Array(this.header);
-    this.tracker = new DirtyTracker(
-      () => this.#regions,
-      code => writerOf(words, code),
-    );
+    const whoIs = (code: number): Writer => writerOf(words, code);
+    this.tracker = new DirtyTracker(() => this.#regions, whoIs);
+    this.watches = new WatchList({
+      tracker: this.tracker,
+      regions: () => this.#regions,
+      follow: () => this.#followWatches(),
+      whoIs,
+    });
     const low = Math.min(size, HOLE_START);
     const high = size - low;
     const lowPlan = planMapping(options, low);
@@ -122,7 +139,7 @@ export class MemoryOwner {
       mapping = new Mapping(buffer, base);
       remember(mapping);
     }
-    this.#add({ ...plainRegion(guestAddr, mapping, readOnly), offset, size });
+    this.#add({ ...plainRegion(guestAddr, mapping, readOnly), offset, size, origin: {} });
   }
 
   removeRegion(guestAddr: number): void {
@@ -137,9 +154,17 @@ export class MemoryOwner {
   /** The range must be mapped without a gap, which the caller has checked. */
   setReadOnly(guestAddr: number, size: number, readOnly: boolean): void {
     const next = withReadOnly(this.#regions, guestAddr, guestAddr + size, readOnly, this.#slots.limit);
+    if (next.some(region => !this.#regions.includes(region))) this.#become(next);
+  }
+
+  /** Cuts regions at the borders of what is watched, and has slots and tables follow. */
+  #followWatches(): void {
+    this.#become(withWatched(this.#regions, this.watches.pages, this.#slots.limit));
+  }
+
+  #become(next: readonly OwnedRegion[]): void {
     const gone = this.#regions.filter(region => !next.includes(region));
     const fresh = next.filter(region => !this.#regions.includes(region));
-    if (fresh.length === 0) return;
     this.#slots.replace(gone, fresh);
     this.#change(gone, fresh);
   }
@@ -153,14 +178,15 @@ export class MemoryOwner {
 
   #add(region: OwnedRegion): void {
     const slotted = this.#slots.attached ? { ...region, slot: freeSlot(this.#usedSlots(), this.#slots.limit) } : region;
+    const all = [...this.#regions, slotted].sort((a, b) => a.guestAddr - b.guestAddr);
+    const next = withWatched(all, this.watches.pages, this.#slots.limit);
     this.tracker.admit(slotted);
     try {
-      this.#slots.replace([], [slotted]);
+      this.#become(next);
     } catch (error) {
       this.tracker.dismiss(slotted);
       throw error;
     }
-    this.#change([], [slotted]);
   }
 
   #usedSlots(): Set<number> {
@@ -172,7 +198,7 @@ export class MemoryOwner {
     const kept = this.#regions.filter(region => !gone.includes(region));
     this.#regions = [...kept, ...fresh].sort((a, b) => a.guestAddr - b.guestAddr);
     for (const { mapping } of fresh) this.#mappings.set(mapping.buffer, mapping);
-    const table = this.#regions.map(describe);
+    const table = this.#regions.map(region => describe(region, this.watches.describe(region)));
     this.#install(table, this.#publisher.generation + 1);
     this.#publisher.publish(table);
   }
@@ -281,6 +307,7 @@ export class MemoryOwner {
     if (this.#isLent) {
       throw new HypervisorError('ERR_MEMORY_IN_USE', 'a VirtualMachine runs on this memory: dispose it first');
     }
+    this.watches.closeAll();
     this.tracker.close();
     this.#slots.drop();
     for (const mapping of new Set(this.#regions.map(region => region.mapping))) mapping.letGo();
@@ -291,7 +318,17 @@ export class MemoryOwner {
 
 function plainRegion(guestAddr: number, mapping: Mapping, readOnly: boolean): OwnedRegion {
   const size = mapping.buffer.byteLength;
-  return { guestAddr, size, offset: 0, mapping, readOnly, slotReadOnly: false, slot: undefined };
+  return {
+    guestAddr,
+    size,
+    offset: 0,
+    mapping,
+    readOnly,
+    slotReadOnly: false,
+    watched: false,
+    slot: undefined,
+    origin: mapping,
+  };
 }
 
 /** The options of RAM above the hole: a file goes on where the part below it ends. */

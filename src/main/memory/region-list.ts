@@ -2,7 +2,7 @@
 // immutable records; any thread that owns memory. Must not touch KVM: slots.ts makes the kernel follow.
 
 import { HypervisorError } from '../../../shared/errors.ts';
-import type { RegionDescriptor } from '../../../shared/memory-layout.ts';
+import type { AddressRange, RegionDescriptor, WatchDescriptor } from '../../../shared/memory-layout.ts';
 import { hex } from '../../../shared/units.ts';
 import type { Mapping } from './mapping.ts';
 
@@ -16,7 +16,11 @@ export interface OwnedRegion {
   readonly readOnly: boolean;
   /** Its slot is read-only although the region is not (`registerSlot` with KVM_MEM_READONLY). */
   readonly slotReadOnly: boolean;
+  /** Writes to it are watched: a VirtualMachine's guest gets its slot read-only, and has its writes carried out by the vCPU's thread. */
+  readonly watched: boolean;
   readonly slot: number | undefined;
+  /** The same object in all pieces of what was added as one region. */
+  readonly origin: object;
 }
 
 export function endOf(region: { readonly guestAddr: number; readonly size: number }): number {
@@ -27,11 +31,15 @@ export function hostAddrOf(region: OwnedRegion): bigint {
   return region.mapping.hostAddr + BigInt(region.offset);
 }
 
-export function describe(region: OwnedRegion): RegionDescriptor {
+export function describe(region: OwnedRegion, watch?: WatchDescriptor): RegionDescriptor {
   const { guestAddr, size, offset, readOnly, slot, mapping } = region;
   const { buffer, marks, summary, wasm } = mapping;
-  const base = { guestAddr, size, hostAddr: hostAddrOf(region), readOnly, slot, buffer, offset, marks, summary };
-  return wasm === undefined ? base : { ...base, wasm };
+  return {
+    ...{ guestAddr, size, hostAddr: hostAddrOf(region), readOnly, slot, buffer, offset, marks, summary },
+    ...(wasm === undefined ? {} : { wasm }),
+    ...(region.slotReadOnly ? { guestReadOnly: true } : {}),
+    ...(watch === undefined ? {} : { watch }),
+  };
 }
 
 /** `[0x…, 0x…)` */
@@ -60,11 +68,32 @@ export function withReadOnly(
   readOnly: boolean,
   slotLimit: number,
 ): OwnedRegion[] {
-  const pieces = regions.flatMap(region => cut(region, start, end, readOnly));
+  const isChanged = (region: OwnedRegion): boolean => region.readOnly !== readOnly;
+  const pieces = regions.flatMap(region =>
+    isChanged(region) ? cut(region, [{ start, end }], part => ({ ...part, readOnly })) : [region],
+  );
+  return joinPieces(regions, pieces, slotLimit);
+}
+
+/** The list (ascending) with exactly the pages of `ranges` (ascending, not touching each other) watched; cut and joined likewise. */
+export function withWatched(
+  regions: readonly OwnedRegion[],
+  ranges: readonly AddressRange[],
+  slotLimit: number,
+): OwnedRegion[] {
+  const pieces = regions.flatMap(region => {
+    const plain = { ...region, watched: false };
+    const parts = cut(plain, ranges, part => ({ ...part, watched: true }));
+    // As it was: the same object.
+    return parts.length === 1 && parts[0]?.watched === region.watched ? [region] : parts;
+  });
+  return joinPieces(regions, pieces, slotLimit);
+}
+
+function joinPieces(regions: readonly OwnedRegion[], pieces: readonly OwnedRegion[], slotLimit: number): OwnedRegion[] {
   const joined: OwnedRegion[] = [];
   for (const piece of pieces) {
     const last = joined.at(-1);
-    // Two regions that the caller made stay two: only what this call changed is joined.
     if (last !== undefined && joins(last, piece) && !(regions.includes(last) && regions.includes(piece))) {
       joined[joined.length - 1] = { ...last, size: last.size + piece.size, slot: last.slot };
     } else joined.push(piece);
@@ -72,25 +101,38 @@ export function withReadOnly(
   return assignSlots(joined, new Set(regions), slotLimit);
 }
 
-function cut(region: OwnedRegion, start: number, end: number, readOnly: boolean): OwnedRegion[] {
-  const from = Math.max(region.guestAddr, start);
-  const to = Math.min(endOf(region), end);
-  if (from >= to || region.readOnly === readOnly) return [region];
-  const part = (at: number, limit: number, changed: boolean): OwnedRegion[] => {
-    if (at >= limit) return [];
-    const offset = region.offset + (at - region.guestAddr);
-    return [{ ...region, guestAddr: at, size: limit - at, offset, readOnly: changed ? readOnly : region.readOnly }];
+/** The region, cut at the borders of `ranges` (ascending, apart); the parts within are changed. */
+function cut(
+  region: OwnedRegion,
+  ranges: readonly AddressRange[],
+  change: (part: OwnedRegion) => OwnedRegion,
+): OwnedRegion[] {
+  const parts: OwnedRegion[] = [];
+  const part = (at: number, limit: number): OwnedRegion => {
+    if (at === region.guestAddr && limit === endOf(region)) return region;
+    return { ...region, guestAddr: at, size: limit - at, offset: region.offset + (at - region.guestAddr) };
   };
-  return [...part(region.guestAddr, from, false), ...part(from, to, true), ...part(to, endOf(region), false)];
+  let at = region.guestAddr;
+  for (const range of ranges) {
+    const from = Math.max(at, range.start);
+    const to = Math.min(endOf(region), range.end);
+    if (from >= to) continue;
+    if (at < from) parts.push(part(at, from));
+    parts.push(change(part(from, to)));
+    at = to;
+  }
+  if (at < endOf(region)) parts.push(part(at, endOf(region)));
+  return parts;
 }
 
 function joins(a: OwnedRegion, b: OwnedRegion): boolean {
   return (
-    a.mapping === b.mapping &&
+    a.origin === b.origin &&
     endOf(a) === b.guestAddr &&
     a.offset + a.size === b.offset &&
     a.readOnly === b.readOnly &&
     a.slotReadOnly === b.slotReadOnly &&
+    a.watched === b.watched &&
     (a.slot === undefined) === (b.slot === undefined)
   );
 }

@@ -181,7 +181,9 @@ export class Slots implements DirtySource {
 
   /** KVM_SET_USER_MEMORY_REGION: creates the slot, or sets the flags of one that exists. */
   #create(vm: NativeVm, region: SlottedRegion): void {
-    const readOnly = region.readOnly || region.slotReadOnly ? KVM_MEM.READONLY : 0;
+    // A watched page's writes are carried out by the vCPUs' threads: by ours, that is.
+    const held = region.watched && this.#attached?.quiescer !== CALLER_QUIESCES;
+    const readOnly = region.readOnly || region.slotReadOnly || held ? KVM_MEM.READONLY : 0;
     const log = this.#logging ? KVM_MEM.LOG_DIRTY_PAGES : 0;
     vm.setMemoryRegion(
       region.slot,

@@ -1,7 +1,8 @@
-// TrackedMemory: the dirty-tracking part of the public face of guest memory. Validates arguments, traces every operation, and hands
+// TrackedMemory: the part of the public face of guest memory that tells of writes: dirty tracking and watches. Validates arguments, traces every operation, and hands
 // them to the owner's tracker. Thread: the one that made the memory.
 
-import { invalidType, refuseUnknownKeys } from '../../../shared/errors.ts';
+import { HypervisorError, invalidType, refuseUnknownKeys } from '../../../shared/errors.ts';
+import { hex, type U64 } from '../../../shared/units.ts';
 import { trace } from '../trace.ts';
 import { type ChangesOptions, changes } from './dirty-changes.ts';
 import type { DirtyCursor } from './dirty-cursor.ts';
@@ -11,6 +12,7 @@ import type { DirtySourceName } from './dirty-source.ts';
 import type { MemoryOwner } from './memory-owner.ts';
 import { checkBoolean } from './options.ts';
 import { TracedMemory } from './traced-memory.ts';
+import { checkWatch, type Watch, type WatchCallback, type WatchOptions } from './watch.ts';
 
 export interface DirtyCursorOptions {
   /** 'dirty': the first harvest reports every page. Default 'clean': what is written from now on. */
@@ -24,6 +26,7 @@ const on = {
   harvest: trace('memory.harvest'),
   dirtyCursor: trace('memory.dirtyCursor'),
   changes: trace('memory.changes'),
+  watch: trace('memory.watch'),
 };
 
 export abstract class TrackedMemory extends TracedMemory {
@@ -127,6 +130,43 @@ export abstract class TrackedMemory extends TracedMemory {
     return on.changes.sync(
       () => ({ memory: this, options }),
       () => changes(this.owned().tracker, options),
+    );
+  }
+
+  /**
+   * Calls back for every write to [guestAddr, guestAddr + size), which is any byte range: by this API on any thread, and by the guest of a
+   * VirtualMachine. A write that lies in the range in part is reported with that part.
+   *
+   * Callbacks come from this thread's event loop, after the write and never within one, for each writer in the order of its writes. What one
+   * throws becomes a process warning (`ERR_WATCH_CALLBACK`). Up to 4096 reports wait; `watch.lost` counts what did not fit. A watch does not
+   * keep the process alive.
+   *
+   * The guest's writes to the pages of the range, also outside of it, become exits (some 10 to 30 µs each): their slot is read-only, and KVM
+   * emulates the instruction. An instruction that KVM cannot emulate ends the VM (`ERR_VCPU_INTERNAL`). An atomic instruction
+   * (`lock xadd`) is a load and a store there, not atomic against other vCPUs and threads. Where the guest's own page tables lie is
+   * nothing to watch: KVM sets no accessed and dirty bits in read-only memory. Regions are split at those pages, as setReadOnly does, until
+   * the watch is closed. A guest's write to what is read-only is none. Addresses whose region is removed have no writes, until one is added
+   * there again.
+   *
+   * Not seen: guests of VMs that were attached with attachVmFd; raw stores (`view()`, Wasm, `fs.read`), unless dirty tracking is on with
+   * source 'pagemap': then every `every` ms each page of the range that was written, and not through the API, is reported whole (its part
+   * of the range), with an unknown writer and no data. The store may have been elsewhere in that page.
+   * @throws `ERR_MEMORY_UNMAPPED` for a range with a gap, `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_TOO_MANY_SLOTS`, `ERR_SYSCALL`
+   */
+  watch(
+    range: { readonly guestAddr: U64; readonly size: U64 },
+    callback: WatchCallback,
+    options: WatchOptions = {},
+  ): Watch {
+    return on.watch.sync(
+      () => ({ memory: this, range, options }),
+      () => {
+        const owner = this.owned();
+        const request = checkWatch(range, callback, options);
+        const hole = this.table.cover(request.start, request.end - request.start);
+        if (typeof hole === 'number') throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no memory at ${hex(hole)}`);
+        return owner.watches.open(request);
+      },
     );
   }
 }

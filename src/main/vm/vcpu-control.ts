@@ -19,6 +19,9 @@ import {
   STATE_GUEST,
   STATE_IDLE,
   STATE_PARKED,
+  THROTTLE_RAN,
+  THROTTLE_RUN,
+  THROTTLE_SLEEP,
   TID,
   vcpuBase,
 } from '../../../shared/control-block.ts';
@@ -109,6 +112,21 @@ export class VcpuControl {
 
   resume(): void {
     this.withdraw(REQUEST_QUIESCE);
+  }
+
+  /** The vCPU runs for `runMs` (an integer; 0: without a limit), then sleeps for `sleepMs`, and so on. Takes effect at once. */
+  throttle(runMs: number, sleepMs: number): void {
+    const control = this.#control;
+    Atomics.store(control, this.#base + THROTTLE_SLEEP, Math.round(sleepMs * 1000));
+    const before = Atomics.exchange(control, this.#base + THROTTLE_RUN, runMs);
+    Atomics.notify(control, this.#base + REQUEST);
+    // Its heartbeat is slow: it would hear of the limit late.
+    if (before === 0 && runMs !== 0 && Atomics.load(control, this.#base + STATE) === STATE_GUEST) this.kick();
+  }
+
+  /** Microseconds that the vCPU has run under a throttle, wrapping around at 2^32. */
+  get ranUs(): number {
+    return Atomics.load(this.#control, this.#base + THROTTLE_RAN);
   }
 
   /** The thread has gone without closing: nobody may signal its id any more. */

@@ -1,0 +1,109 @@
+// Raw stores to watched pages (views, Wasm, `fs.read`): no span sees them, the kernel's write tracking does. While the dirty source is
+// 'pagemap', its pages are looked at every so often, and those that were written and that nobody has reported are told of. Thread: the
+// memory's owner.
+
+import type { AddressRange } from '../../../shared/memory-layout.ts';
+import { PAGE_SIZE } from '../../../shared/units.ts';
+import type { DirtyCursor } from './dirty-cursor.ts';
+import type { DirtyTracker } from './dirty-tracker.ts';
+import { endOf, type OwnedRegion } from './region-list.ts';
+
+/** Pages that were written past the API; and which report came next when they were found. */
+export interface RawPages extends AddressRange {
+  readonly turn: number;
+}
+
+export interface WatchPollHost {
+  readonly tracker: Pick<DirtyTracker, 'source' | 'anonymousCursor'>;
+  /** The memory's regions. */
+  regions(): readonly OwnedRegion[];
+  /** One byte per page of a watched region: 1 = written through the API, or for the guest, since it was last taken. */
+  touched(region: OwnedRegion): Uint8Array | undefined;
+  /** Which report comes next. */
+  turn(): number;
+  /** Tells of what was found. */
+  tell(found: readonly RawPages[]): void;
+}
+
+export class WatchPoll {
+  readonly #host: WatchPollHost;
+  #cursor: DirtyCursor | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #found: RawPages[] = [];
+
+  constructor(host: WatchPollHost) {
+    this.#host = host;
+  }
+
+  /** Looks every `everyMs` from now on; undefined: no more. */
+  setRhythm(everyMs: number | undefined): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (everyMs === undefined) this.#drop();
+    else this.#timer = setInterval(() => this.#look(), everyMs).unref();
+  }
+
+  /**
+   * Fetches what was written up to here, to be told with the next look: a watch that begins now is told of what comes after.
+   * @throws `ERR_SYSCALL`, and nothing is lost
+   */
+  collect(): void {
+    const { tracker, turn } = this.#host;
+    if (tracker.source !== 'pagemap') {
+      this.#drop();
+      return;
+    }
+    if (this.#cursor === undefined) {
+      this.#cursor = tracker.anonymousCursor('watch');
+      this.#takeTouched();
+      return;
+    }
+    using harvest = this.#cursor.harvest();
+    const pairs = harvest.rangeArray();
+    for (const region of this.#host.regions()) {
+      const touched = region.watched ? this.#host.touched(region) : undefined;
+      if (touched === undefined) continue;
+      for (let index = 0; index < pairs.length; index += 2) {
+        // SAFETY: pairs come in twos.
+        const start = pairs[index] as number;
+        const end = start + (pairs[index + 1] as number);
+        this.#note(region, touched, Math.max(start, region.guestAddr), Math.min(end, endOf(region)), turn());
+      }
+    }
+    harvest.commit();
+  }
+
+  #look(): void {
+    try {
+      this.collect();
+    } catch {
+      // The kernel refused. Nothing is lost, the next look finds it.
+    }
+    const found = this.#found;
+    this.#found = [];
+    if (found.length > 0) this.#host.tell(found);
+  }
+
+  /** The pages of [start, end) that nobody has reported a write to. */
+  #note(region: OwnedRegion, touched: Uint8Array, start: number, end: number, turn: number): void {
+    for (let at = start; at < end; at += PAGE_SIZE) {
+      // A store that was reported marks its page after it: a page that is written and not touched has another writer. (One that was stored to
+      // and is not touched yet, in this very moment, is told of twice.)
+      if (Atomics.exchange(touched, (at - region.guestAddr) / PAGE_SIZE, 0) !== 0) continue;
+      const last = this.#found.at(-1);
+      if (last?.end === at && last.turn === turn)
+        this.#found[this.#found.length - 1] = { ...last, end: at + PAGE_SIZE };
+      else this.#found.push({ start: at, end: at + PAGE_SIZE, turn });
+    }
+  }
+
+  #takeTouched(): void {
+    for (const region of this.#host.regions()) if (region.watched) this.#host.touched(region)?.fill(0);
+  }
+
+  #drop(): void {
+    this.#cursor?.[Symbol.dispose]();
+    this.#cursor = undefined;
+    this.#found = [];
+  }
+}
