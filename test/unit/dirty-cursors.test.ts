@@ -61,6 +61,8 @@ test("an abort is the aborting cursor's alone", () => {
   const mine = one.harvest();
   const theirs = other.harvest();
   write(memory, 8);
+  // Collects it for all, while the two are open.
+  assert.equal(next(memory), [7, 8]);
   mine.abort();
   theirs.commit();
   assert.equal(next(one), [7, 8]);

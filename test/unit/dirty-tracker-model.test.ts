@@ -15,7 +15,7 @@ const test = suite('dirty: tracker against a model');
 const MAPPINGS = 3;
 /** Not a multiple of 64, and more than one word. */
 const PAGES = 70;
-const CURSORS = 3;
+const CURSORS = 2;
 
 /** A page of a mapping. */
 type Cell = `${number}:${number}`;
@@ -168,7 +168,7 @@ const step = fc.oneof(
 
 test('any sequence of steps', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), steps => {
+    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), steps => {
       const run = new Run();
       for (const [what, ...args] of steps) {
         // SAFETY: each step's arguments are its method's, by construction above.
