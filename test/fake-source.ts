@@ -86,5 +86,13 @@ export function fakeMapping(pages: number): Mapping {
 /** A region of `mapping`, by page numbers. */
 export function regionOf(mapping: Mapping, at: number, first = 0, count = mapping.pages): OwnedRegion {
   const place = { guestAddr: at * PAGE, size: count * PAGE, offset: first * PAGE };
-  return { ...place, mapping, readOnly: false, slotReadOnly: false, slot: undefined };
+  return {
+    ...place,
+    mapping,
+    origin: mapping,
+    readOnly: false,
+    slotReadOnly: false,
+    watched: false,
+    slot: undefined,
+  };
 }
