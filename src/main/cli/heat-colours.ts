@@ -16,6 +16,9 @@ const STOPS: readonly (readonly [number, number, number])[] = [
 
 export const LEVELS = 16;
 
+/** Much the same colours among xterm's 256, one per level. */
+const XTERM_256 = [236, 53, 54, 90, 126, 162, 161, 167, 202, 208, 214, 220, 221, 227, 228, 230] as const;
+
 /** 0 for no page, else 1 to LEVELS - 1: one page, …, all `pages` of the cell. `dirty` may be a fraction (it decays). */
 export function levelOf(dirty: number, pages: number): number {
   if (dirty < 0.05) return 0;
@@ -47,15 +50,5 @@ export type ColourDepth = 'none' | '256' | 'true';
 
 /** The parameters of a colour's escape sequence (ECMA-48 SGR, ITU T.416 colour spaces): after `38;` or `48;`. */
 export function sgrOf(level: number, depth: '256' | 'true'): string {
-  const [red, green, blue] = colourOf(level);
-  if (depth === 'true') return `2;${red};${green};${blue}`;
-  return `5;${nearest256(red, green, blue)}`;
-}
-
-/** xterm's palette: a cube of 6 × 6 × 6 from 16 on, 24 greys from 232 on. */
-function nearest256(red: number, green: number, blue: number): number {
-  if (Math.max(red, green, blue) - Math.min(red, green, blue) < 16)
-    return 232 + Math.max(0, Math.min(23, Math.round(((red + green + blue) / 3 - 8) / 10)));
-  const step = (value: number) => (value < 48 ? 0 : value < 115 ? 1 : Math.min(5, Math.round((value - 55) / 40)));
-  return 16 + 36 * step(red) + 6 * step(green) + step(blue);
+  return depth === 'true' ? `2;${colourOf(level).join(';')}` : `5;${XTERM_256[level]}`;
 }

@@ -57,10 +57,7 @@ function facts({ engine, vcpus, memoryBytes }: Watched, record: HeatRecord, ever
     ['Machine', `${vcpus} vCPU${vcpus === 1 ? '' : 's'} on ${engine}, ${showSize(memoryBytes)} of RAM`],
     ['Time', `${seconds.toFixed(2)} s, a look every ${everyMs} ms`],
     ['Pages written', `${count(history.ever)} of 4 KiB (${showSize(history.ever * PAGE_SIZE)})`],
-    [
-      'Dirty rate',
-      `${count(seconds > 0 ? record.pages / seconds : 0)} pages/s on average, ${count(record.peakRate)} at most`,
-    ],
+    ['Dirty rate', `${count(record.meanRate)} pages/s on average, ${count(record.peakRate)} at most`],
     ['Working set at the end', `${count(history.workingSet)} pages within ${record.windowMs / 1000} s`],
   ];
   return entries.map(([name, text]) => `<div><dt>${name}</dt><dd>${escapeText(text)}</dd></div>`).join('\n');

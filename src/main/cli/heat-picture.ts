@@ -24,6 +24,7 @@ export class HeatPicture {
   readonly cellBytes: number;
   readonly #stretches: readonly Span[];
   readonly #depth: ColourDepth;
+  readonly #width: number;
   readonly #labelWidth: number;
   readonly #columns: number;
   readonly #cells: Bins;
@@ -34,6 +35,7 @@ export class HeatPicture {
   constructor(stretches: readonly Span[], size: PictureSize, depth: ColourDepth) {
     this.#stretches = stretches;
     this.#depth = depth;
+    this.#width = size.columns;
     const last = stretches.at(-1);
     this.#labelWidth = Math.max(8, (last?.guestAddr ?? 0).toString(16).length) + 3;
     const room = Math.max(1, size.columns - this.#labelWidth);
@@ -100,7 +102,7 @@ export class HeatPicture {
 
   #hole(start: number, end: number): string {
     const text = `-- hole, ${showSize(end - start)} --`;
-    return `${hex8(start).padStart(this.#labelWidth - 1)} ${text}`;
+    return `${hex8(start).padStart(this.#labelWidth - 1)} ${text}`.slice(0, this.#width);
   }
 
   /** Cells from `first` on, up to `end`: one row, or two rows one above the other. */

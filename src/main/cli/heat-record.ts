@@ -7,6 +7,8 @@ import { PageHistory } from './heat-pages.ts';
 
 /** A working set is what was written within this time. */
 const WORKING_SET_MS = 1000;
+/** A rate is taken over at least this time: over a few milliseconds it would be noise. */
+const RATE_MS = 100;
 
 /** One column of the map: what `harvests` harvests in a row saw. A page counts once per harvest. */
 export interface Interval {
@@ -41,8 +43,12 @@ export class HeatRecord {
   /** Harvests that an interval gathers. */
   #gather = 1;
   #pages = 0;
+  #lastPages = 0;
+  #rate: number | undefined;
   #peakRate = 0;
-  #last: { readonly pages: number; readonly seconds: number } = { pages: 0, seconds: 0 };
+  /** Since the last rate was taken. */
+  #rateBeginMs = 0;
+  #ratePages = 0;
 
   /** `regions` ascend. `everyMs`: the time between two harvests. */
   constructor(regions: readonly Span[], everyMs: number, limits: RecordLimits = LIMITS) {
@@ -72,8 +78,8 @@ export class HeatRecord {
     this.cells.count(ranges, cells);
     const pages = cells.reduce((sum, count) => sum + count, 0);
     this.#pages += pages;
-    this.#last = { pages, seconds: (endMs - beginMs) / 1000 };
-    this.#peakRate = Math.max(this.#peakRate, this.rate);
+    this.#lastPages = pages;
+    this.#takeRate(pages, endMs);
     const interval = { beginMs, endMs, harvests: 1, pages, cells };
     const open = this.#intervals.at(-1);
     if (open !== undefined && open.harvests < this.#gather)
@@ -94,19 +100,24 @@ export class HeatRecord {
     return this.#pages;
   }
 
-  /** Pages per second: those of the last harvest. */
+  /** Pages per second, of the last tenth of a second or the last interval, whichever is longer. */
   get rate(): number {
-    return this.#last.seconds > 0 ? this.#last.pages / this.#last.seconds : 0;
+    return this.#rate ?? perSecond(this.#ratePages, this.endMs);
   }
 
   /** The highest `rate` so far. */
   get peakRate(): number {
-    return this.#peakRate;
+    return Math.max(this.#peakRate, this.rate);
+  }
+
+  /** Pages per second since the beginning. */
+  get meanRate(): number {
+    return perSecond(this.#pages, this.endMs);
   }
 
   /** Pages of the last harvest. */
   get lastPages(): number {
-    return this.#last.pages;
+    return this.#lastPages;
   }
 
   get endMs(): number {
@@ -118,6 +129,16 @@ export class HeatRecord {
     return this.#regionTotals[region] ?? 0;
   }
 
+  #takeRate(pages: number, nowMs: number): void {
+    this.#ratePages += pages;
+    const elapsedMs = nowMs - this.#rateBeginMs;
+    if (elapsedMs < RATE_MS) return;
+    this.#rate = perSecond(this.#ratePages, elapsedMs);
+    this.#peakRate = Math.max(this.#peakRate, this.#rate);
+    this.#rateBeginMs = nowMs;
+    this.#ratePages = 0;
+  }
+
   #coarsen(): void {
     const pairs: Interval[] = [];
     for (let i = 0; i < this.#intervals.length; i += 2)
@@ -125,6 +146,10 @@ export class HeatRecord {
     this.#intervals = pairs;
     this.#gather *= 2;
   }
+}
+
+function perSecond(pages: number, elapsedMs: number): number {
+  return elapsedMs > 0 ? (1000 * pages) / elapsedMs : 0;
 }
 
 /** Reuses the first one's cells. */

@@ -9,10 +9,10 @@ import { showSize } from './values.ts';
 
 /** What each source cannot see (ARCHITECTURE.md, who sees what). */
 export const NOT_SEEN: Readonly<Record<DirtySourceName, string>> = {
-  bitmap: 'stores through raw views, by WebAssembly, fs.read into guest RAM',
-  ring: 'stores through raw views, by WebAssembly, fs.read into guest RAM',
-  pagemap: 'writes through another mapping of a shared file, pwrite to it',
-  host: 'stores through raw views, by WebAssembly, fs.read into guest RAM',
+  bitmap: 'raw and WebAssembly stores, fs.read into guest RAM',
+  ring: 'raw and WebAssembly stores, fs.read into guest RAM',
+  pagemap: 'writes through another mapping of a shared file',
+  host: 'raw and WebAssembly stores, fs.read into guest RAM',
 };
 
 /** What is being watched. */
@@ -57,9 +57,8 @@ export function headerLines(watched: Watched, record: HeatRecord, exits: ExitCou
 export function summaryLine(watched: Watched, record: HeatRecord): string {
   const seconds = record.endMs / 1000;
   const { ever } = record.history;
-  const mean = seconds > 0 ? record.pages / seconds : 0;
   return (
-    `${count(ever)} pages (${pageBytes(ever)}) written in ${seconds.toFixed(2)} s, ${count(mean)} pages/s on average, ` +
+    `${count(ever)} pages (${pageBytes(ever)}) written in ${seconds.toFixed(2)} s, ${count(record.meanRate)} pages/s on average, ` +
     `${count(record.peakRate)} at most; source ${watched.source}, not seen: ${NOT_SEEN[watched.source]}`
   );
 }
@@ -82,7 +81,7 @@ export class StripLines {
   /** Above the first line. */
   heading(): string {
     const cells = this.#strips[0]?.spans[0]?.size ?? 0;
-    return `    time   dirty pages  pages/s  working set  memory from 0 up, ${showSize(cells)} per character`;
+    return `${numbers('time', 'dirty pages', 'pages/s', 'working set')}  memory from 0 up, ${showSize(cells)} per character`;
   }
 
   /** Of the interval that the record had last. */
@@ -93,12 +92,12 @@ export class StripLines {
       return [...counts].map((dirty, cell) => rampOf(levelOf(dirty, bins.pages(cell)))).join('');
     });
     const { endMs, lastPages, rate, history } = this.#record;
-    const numbers = [
-      `${(endMs / 1000).toFixed(2)} s`.padStart(10),
-      count(lastPages).padStart(12),
-      count(rate).padStart(9),
-      count(history.workingSet).padStart(12),
-    ];
-    return `${numbers.join(' ')}  |${strips.join('|')}|`;
+    const time = `${(endMs / 1000).toFixed(2)} s`;
+    return `${numbers(time, count(lastPages), count(rate), count(history.workingSet))}  |${strips.join('|')}|`;
   }
+}
+
+/** The columns of a line, and of their heading. */
+function numbers(time: string, pages: string, rate: string, workingSet: string): string {
+  return [time.padStart(10), pages.padStart(12), rate.padStart(10), workingSet.padStart(12)].join(' ');
 }

@@ -19,12 +19,13 @@ export class Screen {
     this.#stream = stream;
   }
 
+  /** A terminal that does not know its size says 0. */
   get columns(): number {
-    return this.#stream.columns;
+    return this.#stream.columns || 80;
   }
 
   get rows(): number {
-    return this.#stream.rows;
+    return this.#stream.rows || 24;
   }
 
   enter(): void {

@@ -151,7 +151,9 @@ function drawAddresses(pen: CanvasRenderingContext2D): void {
       pen.fillStyle = variable('--hole');
       pen.fillRect(LEFT, band.top, plotWidth(), band.height);
       pen.fillStyle = variable('--quiet');
-      pen.fillText(`hole, ${showBytes(band.size)}`, LEFT - 8, band.top + band.height / 2);
+      pen.textAlign = 'left';
+      pen.fillText(`hole, ${showBytes(band.size)}`, LEFT + 8, band.top + band.height / 2 + 1);
+      pen.textAlign = 'right';
       continue;
     }
     for (const { address, at } of band.labels) {
