@@ -34,6 +34,11 @@ export type { Image, KvmImage, LoadTarget, ProgramImage, VcpuBoot } from './imag
 export type { ImageSource } from './images/image-file.ts';
 export { program } from './images/program.ts';
 export {
+  type DirtySourceReport,
+  probeDirtySources,
+  type SeenWriters,
+} from './memory/dirty-probe.ts';
+export {
   type Backing,
   type ChangesOptions,
   type DirtyCursor,

@@ -1,22 +1,17 @@
-// What this machine offers: KVM, dirty trackers, huge pages, Node, engines. Main thread; reads /proc and /sys, opens the KVM
-// device, makes one empty VM and one page of memory, and leaves nothing behind. Never throws for what it finds missing.
+// What this machine offers: KVM, sources of dirty pages, huge pages, Node, engines. Main thread; reads /proc and /sys, opens the KVM
+// device, makes small VMs and some pages of memory, and leaves nothing behind. Never throws for what it finds missing.
 
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { native } from '../../native/index.ts';
 import { KVM_API_VERSION, KVM_CAP } from '../../shared/generated/kvm-abi.ts';
 import { KIB } from '../../shared/units.ts';
+import { type Availability, type KvmKind, kvmKind, textOf } from './host-facts.ts';
+import { AUTO_ORDER, type DirtySourceReport, probeDirtySources } from './memory/dirty-probe.ts';
+import type { DirtySourceName } from './memory/dirty-source.ts';
 import { kvmDevice } from './vm/engine.ts';
 
-/** Hardware (or paravirtual) virtualization behind /dev/kvm. */
-export type KvmKind = 'vmx' | 'svm' | 'pvm' | 'unknown';
-
-/** A yes with its facts, or a no with its reason. */
-export interface Availability {
-  readonly available: boolean;
-  /** What it rests on, or why not, in a sentence. */
-  readonly reason: string;
-}
+export type { Availability, KvmKind } from './host-facts.ts';
 
 export interface KvmCapabilities {
   /** Path of the device. */
@@ -58,12 +53,12 @@ export interface HostCapabilities {
     readonly externalBuffers: Availability;
   };
   readonly kvm: KvmCapabilities;
-  /** What the kernel offers for finding written pages; which of them `dirtyTracking` takes is its own matter. */
-  readonly dirtyTracking: {
-    readonly bitmap: Availability;
+  /** Each source of dirty pages: whether it works here, and whose writes it was seen to report. */
+  readonly dirtyTracking: Readonly<Record<DirtySourceName, DirtySourceReport>> & {
+    /** `log: 'manual'` of the source 'bitmap'. */
     readonly manualProtect: Availability;
-    readonly ring: Availability;
-    readonly pagemap: Availability;
+    /** What `auto` takes here. */
+    readonly auto: DirtySourceName;
   };
   readonly hugePages: {
     /** Mode of transparent huge pages: always, madvise, never; 'unavailable' without them in the kernel. */
@@ -87,7 +82,7 @@ export function probe(): HostCapabilities {
     },
     node: { version: process.version, externalBuffers },
     kvm,
-    dirtyTracking: probeTrackers(kvm),
+    dirtyTracking: probeTracking(kvm),
     hugePages: { transparent: transparentHugePages(), pools: hugePagePools() },
     engines: {
       kvm: { available: kvm.usable, reason: kvm.problem ?? `${kvm.device} works (${kvm.kind})` },
@@ -153,56 +148,23 @@ function probeSystem(base: Omit<KvmCapabilities, 'limits' | 'apiVersion'>): KvmC
   }
 }
 
-/** By the module that is loaded or, where KVM is built in, by what the processor says. */
-function kvmKind(): KvmKind {
-  if (existsSync('/sys/module/kvm_pvm')) return 'pvm';
-  if (existsSync('/sys/module/kvm_intel')) return 'vmx';
-  if (existsSync('/sys/module/kvm_amd')) return 'svm';
-  const flags = /^flags\s*:(.*)$/m.exec(textOf('/proc/cpuinfo'))?.[1]?.split(' ') ?? [];
-  if (flags.includes('vmx')) return 'vmx';
-  if (flags.includes('svm')) return 'svm';
-  return 'unknown';
-}
-
 function remedyForMissing(kind: KvmKind): string {
   if (kind === 'vmx') return 'load the module: sudo modprobe kvm_intel';
   if (kind === 'svm') return 'load the module: sudo modprobe kvm_amd';
   return 'turn virtualization on in the firmware, or nested virtualization in the machine around this one; in a container pass --device /dev/kvm';
 }
 
-function probeTrackers(kvm: KvmCapabilities): HostCapabilities['dirtyTracking'] {
-  const capability = (name: string) => kvm.capabilities[name] ?? 0;
-  const needsKvm: Availability = { available: false, reason: 'needs KVM' };
-  const ringBytes = Math.max(capability('DIRTY_LOG_RING'), capability('DIRTY_LOG_RING_ACQ_REL'));
-  const protect = capability('MANUAL_DIRTY_LOG_PROTECT2');
+function probeTracking(kvm: KvmCapabilities): HostCapabilities['dirtyTracking'] {
+  const sources = probeDirtySources();
+  const manual = kvm.capabilities['MANUAL_DIRTY_LOG_PROTECT2'] ?? 0;
   return {
-    bitmap: kvm.usable ? { available: true, reason: 'KVM_GET_DIRTY_LOG, part of every KVM' } : needsKvm,
-    manualProtect: offered(kvm, protect > 0, `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 = ${protect}`),
-    ring: offered(
-      kvm,
-      ringBytes > 0,
-      `KVM_CAP_DIRTY_LOG_RING: up to ${ringBytes} bytes per vCPU${kvm.kind === 'pvm' ? '; loses pages on PVM once it is full' : ''}`,
-    ),
-    pagemap: probePagemap(),
+    ...sources,
+    manualProtect: {
+      available: kvm.usable && manual > 0,
+      reason: kvm.usable ? `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 = ${manual}` : 'needs KVM',
+    },
+    auto: AUTO_ORDER.find(name => sources[name].available) ?? 'host',
   };
-}
-
-function offered(kvm: KvmCapabilities, yes: boolean, reason: string): Availability {
-  if (!kvm.usable) return { available: false, reason: 'needs KVM' };
-  return { available: yes, reason: yes ? reason : `the kernel does not offer it (${reason})` };
-}
-
-/** userfaultfd's asynchronous write protection and PAGEMAP_SCAN came with Linux 6.7. */
-function probePagemap(): Availability {
-  const [major = 0, minor = 0] = release().split('.').map(Number);
-  if (major < 6 || (major === 6 && minor < 7)) {
-    return { available: false, reason: `Linux ${release()} is older than 6.7, which brought PAGEMAP_SCAN` };
-  }
-  // The sysctl exists exactly when userfaultfd is compiled in.
-  if (!existsSync('/proc/sys/vm/unprivileged_userfaultfd')) {
-    return { available: false, reason: 'the kernel is built without userfaultfd' };
-  }
-  return { available: true, reason: `the kernel offers it (Linux ${release()}, userfaultfd compiled in)` };
 }
 
 /** The mode in brackets: `always [madvise] never`. */
@@ -221,15 +183,6 @@ function hugePagePools(): HugePagePool[] {
     }))
     .filter(pool => pool.sizeBytes > 0)
     .sort((a, b) => a.sizeBytes - b.sizeBytes);
-}
-
-/** A file of /proc or /sys; '' where there is none. */
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 function messageOf(error: unknown): string {

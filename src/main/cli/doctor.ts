@@ -3,6 +3,8 @@
 
 import { Command } from 'commander';
 import { getBorderCharacters, table } from 'table';
+import type { DirtySourceReport } from '../memory/dirty-probe.ts';
+import type { DirtySourceName } from '../memory/dirty-source.ts';
 import { type Availability, type HostCapabilities, type KvmKind, probe } from '../probe.ts';
 import { showSize } from './values.ts';
 
@@ -76,12 +78,32 @@ function kvmRows({ kvm }: HostCapabilities): Row[] {
 }
 
 function trackerRows({ dirtyTracking }: HostCapabilities): Row[] {
+  const row = (name: DirtySourceName) =>
+    yesNo(`dirty ${name}`, { ...dirtyTracking[name], reason: sourceText(dirtyTracking[name]) });
   return [
-    yesNo('dirty bitmap', dirtyTracking.bitmap),
+    ['dirty tracking', '', `source 'auto' takes '${dirtyTracking.auto}'`],
+    row('pagemap'),
+    row('bitmap'),
     yesNo('  manual protect', dirtyTracking.manualProtect),
-    yesNo('dirty ring', dirtyTracking.ring),
-    yesNo('pagemap', dirtyTracking.pagemap),
+    row('ring'),
+    row('host'),
   ];
+}
+
+/** The reason, and who was seen writing: `KVM's dirty log; sees guest and API, not raw stores`. */
+function sourceText({ reason, seen }: DirtySourceReport): string {
+  const writers = [
+    ['guests', seen.guest],
+    ['the API', seen.api],
+    ['raw stores', seen.rawHost],
+  ] as const;
+  const named = (wanted: boolean | null) => writers.filter(([, saw]) => saw === wanted).map(([name]) => name);
+  const parts = [
+    ['sees ', named(true)],
+    ['blind to ', named(false)],
+  ] as const;
+  const facts = parts.filter(([, names]) => names.length > 0).map(([verb, names]) => verb + names.join(', '));
+  return [reason, ...facts].join('; ');
 }
 
 function hugePageRows({ hugePages }: HostCapabilities): Row[] {

@@ -2,7 +2,7 @@
 // MemoryOwner; accesses are GuestMemory's. Thread: any that makes or attaches one; only the making thread owns it. The methods
 // are the seed's, camelCased, see docs.
 
-import { type NativeVm, native } from '../../../native/index.ts';
+import { native } from '../../../native/index.ts';
 import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import { KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
 import { checkHandle } from '../../../shared/guest-memory.ts';
@@ -19,7 +19,7 @@ import {
   planMapping,
   type RegionOptions,
 } from './options.ts';
-import type { Quiescer } from './slots.ts';
+import type { VmAttachment } from './slots.ts';
 import { freshHandle } from './table-publisher.ts';
 import { platform } from './traced-memory.ts';
 import { TrackedMemory } from './tracked-memory.ts';
@@ -211,7 +211,7 @@ export class KvmMemory extends TrackedMemory {
         owner.refuseAttached();
         const vm = native().attachVm(fd);
         try {
-          owner.attachVm(vm, true, undefined);
+          owner.attachVm({ vm, owned: true, quiescer: undefined, ring: false, vcpus: undefined });
         } catch (error) {
           vm.close();
           throw error;
@@ -312,11 +312,11 @@ export function giveBackMemory(memory: KvmMemory): void {
 }
 
 /**
- * For a VirtualMachine: its VM takes the memory over until `detachNativeVm`; `quiescer` stops its vCPUs for changes.
+ * For a VirtualMachine: its VM takes the memory over until `detachNativeVm`; its quiescer stops the vCPUs for changes.
  * @throws as `attachVmFd`
  */
-export function attachNativeVm(memory: KvmMemory, vm: NativeVm, quiescer: Quiescer): void {
-  ownerOf(memory).attachVm(vm, false, quiescer);
+export function attachNativeVm(memory: KvmMemory, attachment: VmAttachment): void {
+  ownerOf(memory).attachVm(attachment);
 }
 
 /** Deletes the slots (what they logged stays pending) and gives the memory back. The VM is the caller's to close. */

@@ -2,7 +2,7 @@
 // methods are synchronous, so that thread is the lock. Arguments are validated by KvmMemory. Each change is: check → map → make
 // KVM follow (all or nothing) → replace the list → publish.
 
-import { type NativeVm, native } from '../../../native/index.ts';
+import { native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import type { MemoryHandle, RegionDescriptor } from '../../../shared/memory-layout.ts';
 import { HOLE_END, HOLE_START, hex, PAGE_SHIFT } from '../../../shared/units.ts';
@@ -23,7 +23,7 @@ import {
   withReadOnly,
   withWatched,
 } from './region-list.ts';
-import { type Quiescer, Slots } from './slots.ts';
+import { Slots, type VmAttachment } from './slots.ts';
 import { TablePublisher } from './table-publisher.ts';
 import { WatchList } from './watch.ts';
 
@@ -206,10 +206,10 @@ export class MemoryOwner {
   // ── the VM ──
 
   /** Every region becomes a slot, the lowest ids first. Nothing changed when it throws. */
-  attachVm(vm: NativeVm, owned: boolean, quiescer: Quiescer | undefined): void {
+  attachVm(attachment: VmAttachment): void {
     this.refuseAttached();
     const slotted = this.#regions.map((region, slot) => ({ ...region, slot }));
-    this.#slots.attach(vm, owned, quiescer, slotted);
+    this.#slots.attach(attachment, slotted);
     this.#change(this.#regions, slotted);
   }
 
@@ -270,12 +270,7 @@ export class MemoryOwner {
       tracker.report(options);
       return;
     }
-    const request: SelectionRequest = {
-      options,
-      log: () => (this.#slots.attached ? 'bitmap' : undefined),
-      slots: this.#slots,
-      marks: this.#marks,
-    };
+    const request: SelectionRequest = { options, slots: this.#slots, marks: this.#marks };
     for (let selection = sourcesFor(request); ; ) {
       if (selection.name === tracker.source) {
         tracker.report(options);

@@ -1,12 +1,12 @@
-// KVM's memory slots of one memory, and KVM's dirty log of them. Thread: the memory's owner. Regions are the truth about
-// slots (`region.slot`); this class makes the kernel follow, all or nothing, with the vCPUs held outside KVM_RUN meanwhile:
-// what a guest wrote between "read the log" and "delete the slot" would be lost.
+// KVM's memory slots of one memory, and KVM's dirty log of them: bitmaps, or the rings of a VM that was made with them. Thread: the
+// memory's owner. Regions are the truth about slots (`region.slot`); this class makes the kernel follow, all or nothing, with the vCPUs
+// held outside KVM_RUN meanwhile: what a guest wrote between "read the log" and "delete the slot" would be lost.
 
 import type { NativeVm } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
-import { KVM_CAP, KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
+import { KVM_CAP, KVM_DIRTY_LOG, KVM_MEM } from '../../../shared/generated/kvm-abi.ts';
 import { PAGE_SIZE } from '../../../shared/units.ts';
-import { WRITER_GUEST } from '../../../shared/writer.ts';
+import { WRITER_GUEST, WRITER_VCPU } from '../../../shared/writer.ts';
 import type { DirtySource } from './dirty-source.ts';
 import { hostAddrOf, type OwnedRegion } from './region-list.ts';
 
@@ -21,13 +21,37 @@ export interface Quiescer {
  */
 const CALLER_QUIESCES: Quiescer = { quiesce: fn => fn() };
 
-interface Attached {
+/** A VM, and what there is to know about it. */
+export interface VmAttachment {
   readonly vm: NativeVm;
   /** We duplicated the descriptor, and close it. */
   readonly owned: boolean;
+  /** Undefined: the caller keeps the vCPUs out of KVM_RUN, see CALLER_QUIESCES. */
+  readonly quiescer: Quiescer | undefined;
+  /** It logs into its vCPUs' rings, and never into bitmaps. */
+  readonly ring: boolean;
+  /** How many vCPUs write to it, where that is known. */
+  readonly vcpus: number | undefined;
+}
+
+interface Attached extends VmAttachment {
   readonly quiescer: Quiescer;
   readonly limit: number;
+  /** For writes that the log does not attribute itself. */
+  readonly guestWriter: number;
+  /** What KVM was told last. */
+  mode: LogMode;
 }
+
+/** How KVM is to log, where it logs into bitmaps. */
+export interface LogMode {
+  /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: fetching only copies, and pages are protected again in chunks. */
+  readonly manual: boolean;
+  /** Slots begin with every page dirty and none protected: turning the log on costs the guest nothing. Manual logs only. */
+  readonly initiallySet: boolean;
+}
+
+const PLAIN_LOG: LogMode = { manual: false, initiallySet: false };
 
 /** A region whose slot could not be restored after a failure: the kernel refused twice. */
 export type SlotLost = (region: OwnedRegion) => void;
@@ -35,6 +59,7 @@ export type SlotLost = (region: OwnedRegion) => void;
 export class Slots implements DirtySource {
   #attached: Attached | undefined;
   #logging = false;
+  #mode: LogMode = PLAIN_LOG;
   readonly #onLost: SlotLost;
 
   constructor(onLost: SlotLost) {
@@ -45,15 +70,31 @@ export class Slots implements DirtySource {
     return this.#attached !== undefined;
   }
 
+  /** How the attached VM logs; undefined without one. */
+  get log(): 'bitmap' | 'ring' | undefined {
+    if (this.#attached === undefined) return undefined;
+    return this.#attached.ring ? 'ring' : 'bitmap';
+  }
+
+  /** The attached VM offers the manual log. */
+  get offersManualLog(): boolean {
+    const attached = this.#attached;
+    return attached !== undefined && !attached.ring && manualOptions(attached.vm) !== 0;
+  }
+
   /** KVM_CAP_NR_MEMSLOTS; 0 without a VM. */
   get limit(): number {
     return this.#attached?.limit ?? 0;
   }
 
   /** Makes `regions` (which have ids) the slots of `vm`. Nothing is attached when it throws. */
-  attach(vm: NativeVm, owned: boolean, quiescer: Quiescer | undefined, regions: readonly OwnedRegion[]): void {
-    this.#attached = { vm, owned, quiescer: quiescer ?? CALLER_QUIESCES, limit: slotLimit(vm) };
+  attach(attachment: VmAttachment, regions: readonly OwnedRegion[]): void {
+    const { vm, quiescer = CALLER_QUIESCES, vcpus } = attachment;
+    const guestWriter = vcpus === 1 ? WRITER_VCPU : WRITER_GUEST;
+    const attached: Attached = { ...attachment, quiescer, limit: slotLimit(vm), guestWriter, mode: PLAIN_LOG };
+    this.#attached = attached;
     try {
+      if (this.#logging) prepareLog(attached, { ...this.#mode, initiallySet: false });
       this.replace([], regions);
     } catch (error) {
       this.#attached = undefined;
@@ -61,7 +102,7 @@ export class Slots implements DirtySource {
     }
   }
 
-  /** Deletes the slots; the log of them becomes *fresh* first. */
+  /** Deletes the slots; the log of them is collected first. */
   detach(regions: readonly OwnedRegion[]): void {
     const attached = this.#attached;
     if (attached === undefined) return;
@@ -79,7 +120,7 @@ export class Slots implements DirtySource {
 
   /**
    * Deletes the slots of `old` and creates those of `next`, all or nothing; regions without an id are passed over. The dirty
-   * log of what is deleted becomes *fresh* first, so nothing is lost, whether it succeeds or not.
+   * log of what is deleted is collected first, so nothing is lost, whether it succeeds or not.
    */
   replace(old: readonly OwnedRegion[], next: readonly OwnedRegion[]): void {
     const attached = this.#attached;
@@ -120,38 +161,53 @@ export class Slots implements DirtySource {
 
   // ── as a source of dirty pages ──
 
-  /** Turns logging on for every slot, or for none. */
+  /** How to log from the next start() on. */
+  configure(mode: LogMode): void {
+    this.#mode = mode;
+  }
+
+  /** Turns logging on for every slot, or for none. Without a VM: the slots of the next one will log. */
   start(regions: readonly OwnedRegion[]): void {
-    this.#setLogging(regions, true);
+    if (!this.#logging) this.#setLogging(regions, true);
   }
 
-  /** Turns logging off for every slot, or for none; what was logged becomes *fresh* first. */
+  /** Turns logging off for every slot, or for none; what was logged is collected first. */
   stop(regions: readonly OwnedRegion[]): void {
-    this.#setLogging(regions, false);
+    if (this.#logging) this.#setLogging(regions, false);
   }
 
-  /** KVM_GET_DIRTY_LOG of every slot into *fresh*. Failing halfway loses nothing: what was read is there by then. */
+  /**
+   * The log of every slot into *fresh*. Failing halfway loses nothing: what was read is in *fresh* by then. With rings: a page that a vCPU wrote without
+   * having left the guest since may still be in the processor's own list (Intel's PML), and is reported once it has left.
+   */
   collect(regions: readonly OwnedRegion[]): void {
-    const vm = this.#attached?.vm;
-    if (vm === undefined || !this.#logging) return;
+    const attached = this.#attached;
+    if (attached === undefined || !this.#logging) return;
+    const { vm, guestWriter } = attached;
+    if (attached.ring) vm.collectRings();
     for (const { slot, offset, mapping } of regions) {
       if (slot === undefined) continue;
+      const { fresh, writers = null } = mapping;
+      // A call that fails halfway may have found some.
       let found = 1;
       try {
-        found = vm.orDirtyLog(slot, mapping.fresh.bytes, offset / PAGE_SIZE, mapping.writers ?? null, WRITER_GUEST);
+        found = vm.orDirtyLog(slot, fresh.bytes, offset / PAGE_SIZE, writers, guestWriter);
       } finally {
         mapping.noteFresh(found);
       }
     }
   }
 
-  // Regions that come and go are replace()'s, tracking or not; so is the descriptor.
-
+  /** Nothing to do: replace() makes and deletes slots as they log or not, in one step with the region's own change. */
   admit(): void {}
 
+  /** As admit(). */
   dismiss(): void {}
 
-  close(): void {}
+  /** The VM is detached by its own calls. */
+  close(): void {
+    this.#logging = false;
+  }
 
   #setLogging(regions: readonly OwnedRegion[], logging: boolean): void {
     const attached = this.#attached;
@@ -161,6 +217,7 @@ export class Slots implements DirtySource {
     }
     attached.quiescer.quiesce(() => {
       this.collect(regions);
+      if (logging) prepareLog(attached, this.#mode);
       const before = this.#logging;
       const changed: SlottedRegion[] = [];
       try {
@@ -169,6 +226,8 @@ export class Slots implements DirtySource {
           this.#create(attached.vm, region);
           changed.push(region);
         }
+        // Slots that are made later (a region is split or added) begin clean: what they held is in *fresh*.
+        if (logging && this.#mode.initiallySet) prepareLog(attached, { ...this.#mode, initiallySet: false });
       } catch (error) {
         this.#logging = before;
         for (const region of changed.reverse()) {
@@ -215,6 +274,23 @@ function attempt(step: () => void): boolean {
   } catch {
     return false;
   }
+}
+
+/** How slots that begin to log do it from now on. A VM with rings has no choice, and one without the manual log has none either. */
+function prepareLog(attached: Attached, { manual, initiallySet }: LogMode): void {
+  const options = attached.ring ? 0 : manualOptions(attached.vm);
+  const mode = {
+    manual: manual && options !== 0,
+    initiallySet: manual && initiallySet && (options & KVM_DIRTY_LOG.INITIALLY_SET) !== 0,
+  };
+  if (mode.manual === attached.mode.manual && mode.initiallySet === attached.mode.initiallySet) return;
+  attached.vm.setManualLog(mode.manual, mode.initiallySet);
+  attached.mode = mode;
+}
+
+/** KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE and KVM_DIRTY_LOG_INITIALLY_SET, as far as KVM has them. */
+function manualOptions(vm: NativeVm): number {
+  return vm.checkExtension(KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2);
 }
 
 function slotLimit(vm: NativeVm): number {

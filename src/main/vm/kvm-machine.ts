@@ -43,10 +43,10 @@ export class KvmMachine {
   readonly #supportedCpuid: readonly CpuidEntry[];
 
   /**
-   * Opens the device and makes an empty VM.
+   * Opens the device and makes an empty VM, with dirty rings of `ringEntries` entries per vCPU where that is given.
    * @throws `ERR_KVM_VERSION`, `ERR_KVM_CAPABILITY`, `ERR_TOO_MANY_VCPUS`, `ERR_SYSCALL`; nothing stays open then.
    */
-  constructor(device: string, vcpus: number) {
+  constructor(device: string, vcpus: number, ringEntries?: number) {
     const system = native().openSystem(device);
     try {
       const version = system.apiVersion();
@@ -74,6 +74,8 @@ export class KvmMachine {
     }
     this.#system = system;
     try {
+      // Before any vCPU: each one gets its ring when it is made.
+      if (ringEntries !== undefined) this.vm.enableDirtyRing(ringEntries);
       if (this.vm.checkExtension(KVM_CAP.SET_TSS_ADDR) > 0) this.vm.setTssAddr(TSS_ADDR);
       if (this.vm.checkExtension(KVM_CAP.SET_IDENTITY_MAP_ADDR) > 0) this.vm.setIdentityMapAddr(IDENTITY_MAP_ADDR);
     } catch (error) {

@@ -13,6 +13,7 @@ import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
 import { sumStats } from '../../../shared/vcpu-stats.ts';
 import type { Image, KvmImage } from '../images/image.ts';
+import { RING_ENTRIES_DEFAULT, refuseImpossible } from '../memory/dirty-selection.ts';
 import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
 import { chooseEngine, type Engine, type EngineChoice, kvmDevice } from './engine.ts';
@@ -96,7 +97,8 @@ export class VirtualMachine {
    * Makes a VM: its memory, its threads, and on the kvm engine its descriptor. vCPUs are created by load() (or by the first
    * access to a register).
    * @throws TypeError, RangeError for wrong options; `ERR_KVM_UNAVAILABLE`, `ERR_KVM_PERMISSION`, `ERR_KVM_VERSION`,
-   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_ABORTED`, `ERR_SYSCALL`; nothing is left behind then.
+   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; nothing is left
+   *   behind then.
    */
   static create(options: VirtualMachineOptions): Promise<VirtualMachine> {
     return traces.create.promise(
@@ -112,19 +114,26 @@ export class VirtualMachine {
         cause: options.signal?.reason,
       });
     const choice = chooseEngine(options.engine);
+    const ringEntries = chooseRing(options, choice);
     const undo: (() => void | Promise<void>)[] = [];
     try {
       const memory = new KvmMemory(options.memorySize, options.memoryOptions);
       undo.push(() => memory[Symbol.dispose]());
       lendMemory(memory);
       undo.push(() => giveBackMemory(memory));
-      const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus) : undefined;
+      const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus, ringEntries) : undefined;
       undo.push(() => kvm?.close());
       let group: VcpuGroup | undefined;
       if (kvm !== undefined) {
         // Before the vCPUs' threads get the table: who attaches with an old one waits for our event loop, and not for ever.
         const quiesce = <T>(change: () => T): T => (group === undefined ? change() : group.whileOutside(change));
-        attachNativeVm(memory, kvm.vm, { quiesce });
+        attachNativeVm(memory, {
+          vm: kvm.vm,
+          owned: false,
+          quiescer: { quiesce },
+          ring: ringEntries !== undefined,
+          vcpus: options.vcpus,
+        });
         undo.push(() => detachNativeVm(memory));
       }
       const pool = options.pool ?? new VcpuPool({ threads: options.vcpus });
@@ -132,7 +141,10 @@ export class VirtualMachine {
       const vm = new VirtualMachine({ options, choice, memory, kvm, pool });
       group = vm.#group;
       undo.push(() => vm.#group.close());
-      if (options.dirtyTracking !== false) memory.enableDirtyTracking(options.dirtyTracking);
+      if (options.dirtyTracking !== false) {
+        const { ringEntries: _, ...tracking } = options.dirtyTracking;
+        memory.enableDirtyTracking(tracking);
+      }
       await group.open();
       options.signal?.addEventListener('abort', vm.#onAbort, { once: true });
       if (isAborted(options.signal)) vm.#onAbort();
@@ -460,6 +472,24 @@ export class VirtualMachine {
     if (runner === undefined) throw new RangeError(`no vCPU ${index}`);
     return runner;
   }
+}
+
+/**
+ * Entries of the dirty rings that the VM is to be made with; undefined: none. Refuses a source that this VM could not have before
+ * anything is made. @throws `ERR_DIRTY_SOURCE`, `ERR_VM_NOT_ATTACHED`
+ */
+function chooseRing({ dirtyTracking }: CheckedOptions, { engine, reason }: EngineChoice): number | undefined {
+  if (dirtyTracking === false) return undefined;
+  const { source = 'auto', ringEntries = RING_ENTRIES_DEFAULT } = dirtyTracking;
+  if (engine === 'host' && (source === 'bitmap' || source === 'ring')) {
+    throw new HypervisorError(
+      'ERR_DIRTY_SOURCE',
+      `dirty source '${source}' is KVM's, and this VM has engine 'host' (${reason}): use 'auto'`,
+    );
+  }
+  const wantsRing = source === 'ring';
+  refuseImpossible(source, engine === 'host' ? undefined : wantsRing ? 'ring' : 'bitmap');
+  return wantsRing ? ringEntries : undefined;
 }
 
 /** By its shape: an image may be the user's own. */

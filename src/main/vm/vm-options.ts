@@ -5,7 +5,7 @@ import { describeDevice, describeTable } from '../../../shared/device-table.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import { toU64, type U64 } from '../../../shared/units.ts';
-import type { DirtyTrackingOptions } from '../memory/kvm-memory.ts';
+import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty-selection.ts';
 import type { MemoryOptions } from '../memory/options.ts';
 import type { Engine } from './engine.ts';
 import { VcpuPool } from './vcpu-pool.ts';
@@ -23,7 +23,7 @@ export interface VirtualMachineOptions {
   readonly vcpus: number;
   /** Default 'auto': KVM where its device can be opened, the host engine otherwise; `vm.engineReason` says why. */
   readonly engine?: Engine | 'auto';
-  /** True or an object: on from the start. */
+  /** True or an object: on from the start. The source 'ring' can be had here alone. */
   readonly dirtyTracking?: boolean | DirtyTrackingOptions;
   readonly devices?: readonly (Device | DeviceSpec)[];
   /** Threads to run on, shared with other VMs; without it the VM makes its own and ends them with itself. */
@@ -136,7 +136,7 @@ function checkTracking(tracking: VirtualMachineOptions['dirtyTracking']): Checke
   if (tracking === true) return {};
   if (typeof tracking !== 'object' || tracking === null)
     throw invalidType('dirtyTracking', 'a boolean or an object', tracking);
-  refuseUnknownKeys(tracking, ['source'], 'dirtyTracking');
+  checkTrackingOptions(tracking, 'dirtyTracking');
   return tracking;
 }
 

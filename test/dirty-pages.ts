@@ -1,0 +1,24 @@
+// What tests of dirty sources share: the dirty pages of a memory, and the suites that need a source. Uses the public API only.
+
+import { type KvmMemory, probeDirtySources } from 'node-kvm';
+import { type Suite, suiteUnless } from './harness.ts';
+
+export const PAGE = 4096;
+
+/** What tracking has found since the last call: [page, pages] per range, ascending. */
+export function dirtyRanges(memory: KvmMemory): [number, number][] {
+  return memory.getDirtyPages().map(({ guestAddr, size }) => [guestAddr / PAGE, size / PAGE]);
+}
+
+/** The same as single page numbers. */
+export function dirtyPages(memory: KvmMemory): number[] {
+  return dirtyRanges(memory).flatMap(([page, pages]) => Array.from({ length: pages }, (_, index) => page + index));
+}
+
+type SourceName = keyof ReturnType<typeof probeDirtySources>;
+
+/** A suite that runs where the source works, and is skipped with the probe's reason elsewhere. */
+export function sourceSuite(source: SourceName, name: string): Suite {
+  const { available, reason } = probeDirtySources()[source];
+  return suiteUnless(available ? undefined : reason, name);
+}

@@ -1,0 +1,166 @@
+// Tracking is turned on and off, switched, and its regions come and go while vCPUs write: a copy that is kept up to date from the
+// harvests alone equals memory once the vCPUs have stopped.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DirtyTrackingOptions, KvmMemory, VirtualMachine } from 'node-kvm';
+import * as assert from 'uvu/assert';
+import { PAGE, sourceSuite } from '../dirty-pages.ts';
+import { at, code, jump } from '../guest-code.ts';
+import { loadGuest, until } from '../run-guest.ts';
+
+/** Where the guest writes: 257 pages of a region of their own. */
+const AREA = 0x100_0000;
+const PAGES = 257;
+/** Each vCPU writes the number of its round to every page of the area, at its own place in the page, for ever. */
+const writing = code(
+  [0x31, 0xc0], //                                      xor eax, eax
+  at('round'),
+  [0xff, 0xc0], //                                      inc eax
+  [0xb9, 0x01, 0x01, 0x00, 0x00], //                    mov ecx, 257
+  [0xbe, 0x00, 0x00, 0x00, 0x01], //                    mov esi, AREA
+  at('page'),
+  [0x89, 0x04, 0xfe], //                                mov [rsi + rdi*8], eax
+  [0x81, 0xc6, 0x00, 0x10, 0x00, 0x00], //              add esi, 4096
+  [0xff, 0xc9], //                                      dec ecx
+  jump(0x75, 'page'), //                                jnz page
+  jump(0xeb, 'round'), //                               jmp round
+);
+
+type Copy = Map<number, Uint8Array>;
+
+/** Brings the copy up to date with what the harvest reports. */
+function replay(memory: KvmMemory, copy: Copy): void {
+  using harvest = memory.harvest();
+  for (const { guestAddr, size } of harvest.ranges()) {
+    for (let page = guestAddr; page < guestAddr + size; page += PAGE) {
+      const bytes = new Uint8Array(PAGE);
+      memory.read(page, bytes);
+      copy.set(page, bytes);
+    }
+  }
+  harvest.commit();
+}
+
+/** All of memory, page by page. */
+function fullCopy(memory: KvmMemory): Copy {
+  const copy: Copy = new Map();
+  for (const { guestAddr, size } of memory.regions()) {
+    for (let page = guestAddr; page < guestAddr + size; page += PAGE) {
+      const bytes = new Uint8Array(PAGE);
+      memory.read(page, bytes);
+      copy.set(page, bytes);
+    }
+  }
+  return copy;
+}
+
+/** The pages in which the copy is not what memory is. */
+function differences(memory: KvmMemory, copy: Copy): string[] {
+  return [...fullCopy(memory)]
+    .filter(([page, bytes]) => Buffer.compare(bytes, copy.get(page) ?? new Uint8Array(PAGE)) !== 0)
+    .map(([page]) => `0x${page.toString(16)}`);
+}
+
+/** Two vCPUs that write, at ring 3, where they run natively on every KVM. */
+async function startWriting(dirtyTracking: false | DirtyTrackingOptions): Promise<VirtualMachine> {
+  const vm = await loadGuest(writing, {
+    mode: 64,
+    cpl: 3,
+    vcpus: 2,
+    dirtyTracking,
+    onLoaded: vm => vm.memory.addRegion(AREA, PAGES * PAGE),
+  });
+  await vm.start();
+  const last = vm.memory.view(AREA + (PAGES - 1) * PAGE, 16);
+  await until(() => last[0] !== 0 && last[8] !== 0, 'both vCPUs write');
+  return vm;
+}
+
+const WAYS: [name: string, needs: 'pagemap' | 'bitmap' | 'ring', options: DirtyTrackingOptions][] = [
+  ['pagemap', 'pagemap', { source: 'pagemap' }],
+  ['bitmap, plain', 'bitmap', { source: 'bitmap', log: 'plain' }],
+  ['bitmap, manual', 'bitmap', { source: 'bitmap', log: 'manual' }],
+  ['ring', 'ring', { source: 'ring', ringEntries: 1024 }],
+];
+
+for (const [name, needs, options] of WAYS) {
+  const test = sourceSuite(needs, `dirty while vCPUs write: ${name}`);
+  /** For a machine whose tracking is on already, or is turned on later. */
+  const { ringEntries: _, ...later } = options;
+
+  test('harvests while they write', async () => {
+    await using vm = await startWriting(options);
+    const { memory } = vm;
+    const copy = fullCopy(memory);
+    for (let round = 0; round < 50; round++) {
+      replay(memory, copy);
+      await sleep(1);
+    }
+    await vm.pause();
+    replay(memory, copy);
+    assert.equal(differences(memory, copy), []);
+    assert.is(memory.getDirtyPages().length, 0);
+  });
+
+  test('started under them with everything dirty, stopped and started again', async () => {
+    await using vm = await startWriting(options.source === 'ring' ? options : false);
+    const { memory } = vm;
+    const copy: Copy = new Map();
+    for (let round = 0; round < 10; round++) {
+      memory.disableDirtyTracking();
+      await sleep(1);
+      memory.enableDirtyTracking({ ...later, initially: 'dirty' });
+      replay(memory, copy);
+      await sleep(1);
+      replay(memory, copy);
+    }
+    await vm.pause();
+    replay(memory, copy);
+    assert.equal(differences(memory, copy), []);
+  });
+
+  test('the area is split and joined, other regions come and go', async () => {
+    await using vm = await startWriting(options);
+    const { memory } = vm;
+    const copy = fullCopy(memory);
+    for (let round = 0; round < 20; round++) {
+      // Writes to the read-only part become accesses that nobody claims.
+      memory.setReadOnly(AREA + 65 * PAGE, 3 * PAGE, true);
+      memory.addRegion(0x200_0000, 5 * PAGE, { contents: Uint8Array.of(round) });
+      replay(memory, copy);
+      memory.setReadOnly(AREA + 65 * PAGE, 3 * PAGE, false);
+      memory.removeRegion(0x200_0000);
+      await sleep(1);
+    }
+    await vm.pause();
+    replay(memory, copy);
+    assert.equal(differences(memory, copy), []);
+  });
+
+  test.run();
+}
+
+const switching = sourceSuite('pagemap', 'dirty while vCPUs write: switching sources');
+
+switching('between pagemap and both kinds of log', async () => {
+  await using vm = await startWriting({ source: 'bitmap' });
+  const { memory } = vm;
+  const copy = fullCopy(memory);
+  for (let round = 0; round < 10; round++) {
+    for (const options of [
+      { source: 'pagemap' },
+      { source: 'bitmap', log: 'manual' },
+      { source: 'pagemap' },
+      { source: 'bitmap', log: 'plain' },
+    ] as const) {
+      memory.enableDirtyTracking(options);
+      await sleep(1);
+      if (round % 2 === 0) replay(memory, copy);
+    }
+  }
+  await vm.pause();
+  replay(memory, copy);
+  assert.equal(differences(memory, copy), []);
+});
+
+switching.run();
