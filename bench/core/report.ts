@@ -49,7 +49,7 @@ export function render({ machine, quick, results, skipped }: Report): string {
   for (const result of results) {
     if (result.group !== group) {
       group = result.group;
-      rows.push([group, '', '', '', '', '', '']);
+      rows.push([group, ...(result.sides ?? ['', '']), '', '', '', '']);
     }
     rows.push([
       `  ${result.name}`,
@@ -74,7 +74,7 @@ export function render({ machine, quick, results, skipped }: Report): string {
       drawVerticalLine: () => false,
       drawHorizontalLine: index => index === 1,
     }),
-    'TypeScript and C++: medians of all rounds. ratio: TypeScript / C++ in each pair of rounds, median and spread.',
+    'Medians of all rounds of each side. ratio: first column / second in each pair of rounds, median and spread.',
     ...(quick ? ['--quick: few rounds, wide spreads.'] : []),
     ...skipped.map(({ part, reason }) => `skipped: ${part}: ${reason}`),
   ];

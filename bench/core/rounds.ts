@@ -13,6 +13,8 @@ export interface Measure {
   readonly name: string;
   readonly unit: 'ns' | 'bytes';
   readonly goal?: Goal;
+  /** What the two columns are, for the whole group, where they are not TypeScript and C++. */
+  readonly sides?: readonly [ours: string, theirs: string];
   /** Rounds of each side that count, and those before them that don't (the JIT's, the caches'). */
   readonly rounds: number;
   readonly warmup: number;
@@ -41,6 +43,7 @@ export interface Result {
   readonly theirs: Spread;
   /** Of the pairs' ratios, ours / theirs. */
   readonly ratio: Spread;
+  readonly sides?: readonly [ours: string, theirs: string];
   readonly goal?: Goal;
   readonly met?: boolean;
 }
@@ -66,11 +69,12 @@ export async function runRounds(measure: Measure, progress: (share: number) => v
     ours.push(mine);
     theirs.push(other);
   }
-  const { group, name, unit, rounds, goal } = measure;
+  const { group, name, unit, rounds, goal, sides } = measure;
   const result = {
     group,
     name,
     unit,
+    ...(sides === undefined ? {} : { sides }),
     rounds,
     ours: spread(ours),
     theirs: spread(theirs),

@@ -18,6 +18,7 @@ namespace baseline {
 namespace {
 
 constexpr size_t kCodeMemory = 4 << 20;
+/** Slot 0 is the memory of the code and the tables; it is tracked like any other. */
 constexpr uint32_t kFirstDataSlot = 1;
 
 /** What a guest reads from its ports, in this order: as bench/dirty/writer-guest.ts writes it. */
@@ -101,6 +102,8 @@ class Writer {
 };
 
 struct TrackedMemory {
+  /** Without a VM: memory at address 0 that nothing runs in, as the library has it. */
+  uint8_t* base = nullptr;
   uint8_t* host = nullptr;
   uint64_t bytes = 0;
   std::unique_ptr<BareVm> vm;
@@ -116,6 +119,7 @@ struct TrackedMemory {
     writers.clear();
     source.reset();
     vm.reset();
+    if (base != nullptr) munmap(base, kCodeMemory);
     munmap(host, bytes);
   }
 };
@@ -138,11 +142,22 @@ uint8_t* MapData(uint64_t bytes, bool huge) {
 
 TrackedMemory& Named(Arguments& line) { return *memories.at(Next<std::string>(line)); }
 
-/** Pages and ranges of the last harvest, as one number that TypeScript computes too. */
+/** Pages and ranges of the data in the last harvest, as one number. */
 uint64_t Check(const Ranges& ranges) {
   double bytes = 0;
-  for (size_t i = 1; i < ranges.size(); i += 2) bytes += ranges.values()[i];
-  return static_cast<uint64_t>(bytes) / kPageSize << 32 | ranges.size() / 2;
+  uint64_t count = 0;
+  for (size_t i = 0; i < ranges.size(); i += 2) {
+    if (ranges.values()[i] < static_cast<double>(kHighAddress)) continue;
+    bytes += ranges.values()[i + 1];
+    ++count;
+  }
+  return static_cast<uint64_t>(bytes) / kPageSize << 32 | count;
+}
+
+Slot MakeSlot(uint32_t id, uint64_t guest_address, uint64_t bytes, uint8_t* host) {
+  Slot slot{id, guest_address, bytes, host, nullptr};
+  slot.written = std::make_unique<std::atomic<uint64_t>[]>(slot.words());
+  return slot;
 }
 
 }  // namespace
@@ -164,24 +179,22 @@ Answer OpenDirty(Arguments& line) {
   const auto code = FromHex(Next<std::string>(line));
   memory->host = MapData(memory->bytes, huge);
   if (populate) std::memset(memory->host, 1, memory->bytes);
-  memory->ranges = std::make_unique<Ranges>(memory->bytes / kPageSize);
+  memory->ranges = std::make_unique<Ranges>((memory->bytes + kCodeMemory) / kPageSize);
   memory->sees_stores = source == "pagemap";
+  if (vcpus > 0) memory->vm = std::make_unique<BareVm>(kCodeMemory, code, 64, memory->bytes);
+  if (!memory->vm) memory->base = MapData(kCodeMemory, false);
+  memory->slots.push_back(MakeSlot(0, 0, kCodeMemory, memory->vm ? memory->vm->memory() : memory->base));
   const uint64_t pages = memory->bytes / kPageSize;
   for (uint32_t i = 0; i < slots; ++i) {
     const uint64_t first = pages * i / slots * kPageSize;
     const uint64_t end = pages * (i + 1) / slots * kPageSize;
-    Slot slot{kFirstDataSlot + i, kHighAddress + first, end - first, memory->host + first, nullptr};
-    slot.written = std::make_unique<std::atomic<uint64_t>[]>(slot.words());
-    memory->slots.push_back(std::move(slot));
+    memory->slots.push_back(MakeSlot(kFirstDataSlot + i, kHighAddress + first, end - first, memory->host + first));
+    if (!memory->vm) continue;
+    const Slot& slot = memory->slots.back();
+    kvm_userspace_memory_region region{slot.id, 0, slot.guest_address, slot.bytes, reinterpret_cast<uint64_t>(slot.host)};
+    Checked(ioctl(memory->vm->fd(), KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
   }
-  if (vcpus > 0) memory->vm = std::make_unique<BareVm>(kCodeMemory, code, 64, memory->bytes);
   memory->source = MakeDirtySource(source, memory->vm.get(), memory->slots, ring_entries);
-  if (memory->vm) {
-    for (const Slot& slot : memory->slots) {
-      kvm_userspace_memory_region region{slot.id, 0, slot.guest_address, slot.bytes, reinterpret_cast<uint64_t>(slot.host)};
-      Checked(ioctl(memory->vm->fd(), KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
-    }
-  }
   for (int i = 0; i < vcpus; ++i) memory->writers.push_back(std::make_unique<Writer>(*memory->vm, *memory->source, i));
   const auto host = reinterpret_cast<uint64_t>(memory->host);
   memories[name] = std::move(memory);
@@ -269,7 +282,7 @@ Answer WriteByHost(Arguments& line) {
   const auto increment = Next<uint32_t>(line);
   const auto mask = Next<uint32_t>(line);
   const bool mark = api && memory.marking;
-  Slot& slot = memory.slots.front();
+  Slot& slot = memory.slots.back();
   const double start = NowNs();
   for (uint32_t i = 0; i < count; ++i) {
     page = (page * multiplier + increment) & mask;

@@ -41,12 +41,13 @@ constexpr auto kPagemapScan = _IOWR('f', 16, ScanArguments);
 /** KVM's log and the host's bitmap. */
 class KvmLog : public DirtySource {
  public:
-  KvmLog(BareVm& vm, std::vector<Slot>& slots, bool manual) : vm_(vm), slots_(slots), manual_(manual) {
+  /** `manual`: KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with or without KVM_DIRTY_LOG_INITIALLY_SET; 0: the plain log. */
+  KvmLog(BareVm& vm, std::vector<Slot>& slots, uint64_t manual) : vm_(vm), slots_(slots), manual_(manual != 0) {
     for (const Slot& slot : slots) logs_.push_back(std::make_unique<uint64_t[]>(slot.words()));
-    if (!manual) return;
+    if (!manual_) return;
     kvm_enable_cap cap{};
     cap.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2;
-    cap.args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+    cap.args[0] = manual;
     Checked(ioctl(vm.fd(), KVM_ENABLE_CAP, &cap), "KVM_ENABLE_CAP (manual dirty log)");
   }
 
@@ -174,9 +175,9 @@ class Rings : public DirtySource {
       for (;;) {
         kvm_dirty_gfn& entry = ring.entries[ring.next % entries_];
         if ((__atomic_load_n(&entry.flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY) == 0) break;
-        // Slot ids of the tracked slots begin at 1; slot 0 holds the code, which is not tracked.
-        if (entry.slot >= 1 && entry.slot <= slots_.size() && entry.offset < slots_[entry.slot - 1].pages()) {
-          logs_[entry.slot - 1][entry.offset / 64] |= uint64_t{1} << (entry.offset % 64);
+        // Ids are indices.
+        if (entry.slot < slots_.size() && entry.offset < slots_[entry.slot].pages()) {
+          logs_[entry.slot][entry.offset / 64] |= uint64_t{1} << (entry.offset % 64);
         }
         __atomic_store_n(&entry.flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
         ++ring.next;
@@ -287,7 +288,10 @@ class HostWrites : public DirtySource {
 std::unique_ptr<DirtySource> MakeDirtySource(const std::string& name, BareVm* vm, std::vector<Slot>& slots, uint32_t ring_entries) {
   if (name == "pagemap") return std::make_unique<Pagemap>(slots);
   if (name == "host") return std::make_unique<HostWrites>(slots);
-  if (vm != nullptr && (name == "plain" || name == "manual")) return std::make_unique<KvmLog>(*vm, slots, name == "manual");
+  if (vm != nullptr && name == "plain") return std::make_unique<KvmLog>(*vm, slots, 0);
+  constexpr uint64_t kManual = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+  if (vm != nullptr && name == "manual") return std::make_unique<KvmLog>(*vm, slots, kManual);
+  if (vm != nullptr && name == "manual-all") return std::make_unique<KvmLog>(*vm, slots, kManual | KVM_DIRTY_LOG_INITIALLY_SET);
   if (vm != nullptr && name == "ring") return std::make_unique<Rings>(*vm, slots, ring_entries);
   errno = EINVAL;
   Fail("no such dirty source here");

@@ -85,7 +85,7 @@ class DirtySource {
   virtual void Clear() {}
 };
 
-/** `name`: plain, manual (KVM's log), ring, pagemap, host. `vm` is null without KVM. Before any vCPU. */
+/** `name`: plain, manual, manual-all (KVM's log; every page dirty at first), ring, pagemap, host. `vm` is null without KVM. Before any vCPU. */
 std::unique_ptr<DirtySource> MakeDirtySource(const std::string& name, BareVm* vm, std::vector<Slot>& slots, uint32_t ring_entries);
 
 /** For the ring: every vCPU, once, before its first run. */

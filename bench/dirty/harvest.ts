@@ -1,0 +1,87 @@
+// Harvests: from the sources to ranges that JavaScript reads, against C++ with the same ioctls, by source, size, share of dirty pages and
+// their pattern. Main thread.
+
+import type { Baseline } from '../core/baseline.ts';
+import type { Measure, Part } from '../core/rounds.ts';
+import { MIB, type Plan, roundsFor, sizeText } from './plan.ts';
+import { Ours, PAGE, type Side, type SourceName, Theirs, type WriterName } from './sides.ts';
+import { contiguous, type Pattern, scattered } from './writer-guest.ts';
+
+const PERCENTS = [0, 0.1, 1, 10, 100] as const;
+/** A clean harvest takes microseconds: several make a round. */
+const CLEAN_HARVESTS = 20;
+
+/** Who dirties the pages. A harvest does not care; a guest takes its time. */
+const WRITERS: Record<SourceName, WriterName> = {
+  plain: 'guest',
+  manual: 'guest',
+  ring: 'guest',
+  pagemap: 'raw',
+  host: 'api',
+};
+
+/** Once, before anything is measured: what is measured is compiled code, as in a program that harvests all day. */
+export async function warmUp(): Promise<void> {
+  await using ours = await Ours.open({ source: 'host', bytes: 16 * MIB, vcpus: 0 });
+  await ours.start();
+  const pages = (16 * MIB) / PAGE;
+  for (let round = 0; round < 3000; round++) {
+    if (round % 3 > 0) await ours.write('api', scattered(pages, 16, round));
+    await ours.harvest();
+  }
+}
+
+/** Opens memory of one size with one source, on both sides. */
+export async function openHarvest(baseline: Baseline, plan: Plan, source: SourceName, bytes: number): Promise<Part> {
+  const writer = WRITERS[source];
+  const options = { source, bytes, vcpus: writer === 'guest' ? 1 : 0 };
+  const ours = await Ours.open(options);
+  const theirs = await Theirs.open(baseline, options);
+  await ours.start();
+  await theirs.start();
+  const pages = bytes / PAGE;
+  const measures: Measure[] = [];
+  for (const percent of PERCENTS) {
+    const count = Math.round((pages * percent) / 100);
+    // Short ones: several of one side follow each other, and their median counts, so that both sides are measured with the processor's
+    // caches as they left them, and not as the other side did.
+    const harvests = count < 10_000 ? 5 : 1;
+    const { rounds, warmup } = roundsFor(plan, writer, count * harvests);
+    // Whoever has little time does not wait for a guest that dirties gigabytes.
+    if (plan.quick && count * rounds > 2 ** 18) continue;
+    const patterns: [name: string, make: (round: number) => Pattern][] = [
+      ['contiguous', round => contiguous(pages, count, (round * 7919) % pages)],
+      ['scattered', round => scattered(pages, count, (round * 7919) % pages)],
+    ];
+    // All or none: there is one pattern only.
+    const used = percent === 0 || percent === 100 ? patterns.slice(0, 1) : patterns;
+    for (const [pattern, make] of used) {
+      const sample = async (side: Side, round: number): Promise<number> => {
+        const times = count === 0 ? CLEAN_HARVESTS : 1;
+        if (count > 0) await side.write(writer, make(round));
+        const found = await side.harvest(times);
+        // More is allowed (a log may have a page too many), fewer never.
+        if (found.pages < count)
+          throw new Error(`${source}: ${count} pages were written and ${found.pages} were found`);
+        return found.nanoseconds / times;
+      };
+      measures.push({
+        group: `harvest to ranges, ${source}, ${sizeText(bytes)}`,
+        name: used.length === 1 ? `${percent} % dirty` : `${percent} % dirty, ${pattern}`,
+        unit: 'ns',
+        goal: { ratio: 1.1 },
+        rounds,
+        warmup,
+        ours: round => sample(ours, round),
+        theirs: round => sample(theirs, round),
+      });
+    }
+  }
+  return {
+    measures,
+    async [Symbol.asyncDispose]() {
+      await ours[Symbol.asyncDispose]();
+      await theirs[Symbol.asyncDispose]();
+    },
+  };
+}
