@@ -43,6 +43,15 @@ export class CursorPages {
     return pages.pending.bytes;
   }
 
+  /** Takes the mapping's fresh pages over if none of its own wait: bitmaps change hands, and nothing is copied. False: some wait. */
+  adoptFresh(mapping: Mapping): boolean {
+    const pages = this.#pagesOf(mapping);
+    if (pages.hasPending) return false;
+    pages.pending = mapping.exchangeFresh(pages.pending);
+    pages.hasPending = true;
+    return true;
+  }
+
   /** Hands everything pending to a harvest, which ends with `commit` or `abort`; what comes meanwhile is the next one's. */
   take(set: RegionSet): void {
     if (this.#everything) {

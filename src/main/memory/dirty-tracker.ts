@@ -245,6 +245,7 @@ export class DirtyTracker {
     for (const mapping of set.mappings) {
       if (!mapping.hasFresh) continue;
       if (this.#granularity === 'huge') mapping.widenFresh();
+      if (this.#consumers.size === 1 && this.#default.pages.adoptFresh(mapping)) continue;
       this.#targets.length = 0;
       for (const { pages } of this.#consumers) this.#targets.push(pages.pendingOf(mapping));
       native().distributeBits(mapping.fresh.bytes, this.#targets);

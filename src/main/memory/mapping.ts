@@ -33,11 +33,8 @@ export class Mapping {
   readonly summary: SharedArrayBuffer;
   readonly #markBytes: Uint8Array;
   readonly #summaryBytes: Uint8Array;
-  /**
-   * Pages that sources recorded and that no consumer has been told of yet. Pages of the *mapping*: splitting and merging regions
-   * moves nothing, and a page that is mapped twice is dirty at both addresses. Whoever sets bits says so with noteFresh().
-   */
-  readonly fresh: DirtyBitmap;
+  readonly #summaryWords: Int32Array;
+  #fresh: DirtyBitmap;
   /** False: no bit of *fresh* is set. */
   hasFresh = false;
   #writers: Uint16Array | undefined;
@@ -58,9 +55,11 @@ export class Mapping {
     this.pages = buffer.byteLength / PAGE_SIZE;
     this.marks = new SharedArrayBuffer(this.pages);
     this.#markBytes = new Uint8Array(this.marks);
-    this.summary = new SharedArrayBuffer(Math.ceil(this.pages / PAGES_PER_SUMMARY));
+    // Whole words: it is looked at a word at a time.
+    this.summary = new SharedArrayBuffer(Math.ceil(this.pages / PAGES_PER_SUMMARY / 4) * 4);
     this.#summaryBytes = new Uint8Array(this.summary);
-    this.fresh = new DirtyBitmap(this.pages);
+    this.#summaryWords = new Int32Array(this.summary);
+    this.#fresh = new DirtyBitmap(this.pages);
   }
 
   /** No region lies here any more: what is left are references that users may hold. */
@@ -80,6 +79,22 @@ export class Mapping {
     else this.#writers ??= new Uint16Array(this.pages);
   }
 
+  /**
+   * Pages that sources recorded and that no consumer has been told of yet. Pages of the *mapping*: splitting and merging regions
+   * moves nothing, and a page that is mapped twice is dirty at both addresses. Whoever sets bits says so with noteFresh().
+   */
+  get fresh(): DirtyBitmap {
+    return this.#fresh;
+  }
+
+  /** Hands the fresh pages over; `clean`, which is as long and has no bit set, takes their place. */
+  exchangeFresh(clean: DirtyBitmap): DirtyBitmap {
+    const fresh = this.#fresh;
+    this.#fresh = clean;
+    this.hasFresh = false;
+    return fresh;
+  }
+
   /** A call that sets bits of *fresh* found `pages` of them. After a call that failed, which may have found some: 1. */
   noteFresh(pages: number): void {
     if (pages > 0) this.hasFresh = true;
@@ -87,8 +102,19 @@ export class Mapping {
 
   /** Moves the marks of writes through the API into *fresh*. */
   collectMarks(): void {
+    if (!this.#isMarked()) return;
     const { fresh, writers = null } = this;
     this.noteFresh(native().takeMarks(this.#markBytes, this.#summaryBytes, this.pages, fresh.bytes, writers));
+  }
+
+  /**
+   * Mostly nothing is, and then no native call is made. Plain loads: what was marked before this harvest began, as far as anybody can say so, is seen
+   * here, and anything else is the next harvest's.
+   */
+  #isMarked(): boolean {
+    const words = this.#summaryWords;
+    for (let index = 0; index < words.length; index++) if (words[index] !== 0) return true;
+    return false;
   }
 
   /** Forgets the marks of writes that were made while nobody tracked. */
