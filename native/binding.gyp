@@ -21,6 +21,8 @@
         'binding/thread.cc',
         'binding/vcpu_handle.cc',
         'binding/vm_handle.cc',
+        'kvm/dirty_ring.cc',
+        'kvm/dirty_rings.cc',
         'kvm/system.cc',
         'kvm/vcpu.cc',
         'kvm/vm.cc',

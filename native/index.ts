@@ -111,9 +111,14 @@ export interface NativeVcpu {
   /**
    * KVM_RUN. Blocks. 0 = an exit to decode in runBuffer; otherwise -errno and nothing in runBuffer may be decoded (-EINTR: kicked;
    * immediate_exit is already cleared). Counts exits and times into `stats` (see VcpuStats in the generated ABI).
-   * A bound function: call it detached, it allocates nothing.
+   * A full dirty ring is emptied here and returned as -EINTR too. A bound function: call it detached, it allocates nothing.
    */
   readonly run: () => number;
+  /**
+   * What failed when run() returned another error: 'KVM_RUN', or 'KVM_RESET_DIRTY_RINGS' for a full ring that could not be emptied. Nothing is
+   * lost then, and the next run() tries again.
+   */
+  readonly failedCall: string;
   getState(name: VcpuStateName, into: Uint8Array): void;
   setState(name: VcpuStateName, from: Uint8Array): void;
   /** KVM_GET_MSRS. Throws ERR_SYSCALL when fewer came back than were asked for. */
@@ -191,7 +196,10 @@ export interface NativeAddon {
   openSystem(path: string): NativeSystem;
   /** Dups `fd` (F_DUPFD_CLOEXEC); ERR_NOT_A_VM when it is not a KVM VM's descriptor. */
   attachVm(fd: number): NativeVm;
-  /** KVM_CREATE_VCPU on the VM whose descriptor is `vmFd` (the caller keeps that VM open), on the calling thread. */
+  /**
+   * KVM_CREATE_VCPU on the VM whose descriptor is `vmFd` (the caller keeps that VM open), on the calling thread. Of a VM with dirty rings,
+   * `vmFd` must be the very `fd` of the NativeVm that enabled them: a vCPU made through a duplicate has a ring that nobody empties.
+   */
   createVcpu(vmFd: number, index: number, stats: Uint8Array): NativeVcpu;
   /** gettid(). */
   threadId(): number;

@@ -87,6 +87,7 @@ Napi::Value ThrowMsr(Napi::Env env, const char* syscall, uint32_t index) {
 Napi::ObjectReference VcpuHandle::Prototype(Napi::Env env) {
   return NewPrototype(env, {
                                Getter<&VcpuHandle::Fd>("fd"),
+                               Getter<&VcpuHandle::FailedCall>("failedCall"),
                                Method<&VcpuHandle::GetState>("getState"),
                                Method<&VcpuHandle::SetState>("setState"),
                                Method<&VcpuHandle::GetMsrs>("getMsrs"),
@@ -139,6 +140,12 @@ Napi::Value VcpuHandle::Create(const Napi::CallbackInfo& info) {
 Napi::Value VcpuHandle::Fd(const Napi::CallbackInfo& info) {
   if (!vcpu().open()) return ThrowDisposed(info.Env(), "vCPU");
   return Number(info.Env(), vcpu().fd());
+}
+
+Napi::Value VcpuHandle::FailedCall(const Napi::CallbackInfo& info) {
+  napi_value text = nullptr;
+  napi_create_string_utf8(info.Env(), vcpu().failed_call(), NAPI_AUTO_LENGTH, &text);
+  return {info.Env(), text};
 }
 
 Napi::Value VcpuHandle::GetState(const Napi::CallbackInfo& info) {

@@ -31,6 +31,7 @@ class VcpuHandle {
   explicit VcpuHandle(std::shared_ptr<VcpuCore> core) : core_(std::move(core)) {}
 
   Napi::Value Fd(const Napi::CallbackInfo& info);
+  Napi::Value FailedCall(const Napi::CallbackInfo& info);
   Napi::Value GetState(const Napi::CallbackInfo& info);
   Napi::Value SetState(const Napi::CallbackInfo& info);
   Napi::Value GetMsrs(const Napi::CallbackInfo& info);

@@ -2,12 +2,21 @@
 
 #include "binding/vm_handle.h"
 
+#include <bit>
+
 #include "binding/args.h"
 #include "binding/handle.h"
 #include "binding/values.h"
 #include "sys/bitmap.h"
 
 namespace binding {
+namespace {
+
+Napi::Value ThrowNoRings(Napi::Env env) {
+  return ThrowCoded(env, "ERR_DIRTY_SOURCE", "the VM has no dirty rings: enableDirtyRing() comes before its first vCPU");
+}
+
+}  // namespace
 
 Napi::ObjectReference VmHandle::Prototype(Napi::Env env) {
   return NewPrototype(env, {
@@ -16,6 +25,11 @@ Napi::ObjectReference VmHandle::Prototype(Napi::Env env) {
                                Method<&VmHandle::EnableCap>("enableCap"),
                                Method<&VmHandle::SetMemoryRegion>("setMemoryRegion"),
                                Method<&VmHandle::OrDirtyLog>("orDirtyLog"),
+                               Method<&VmHandle::SetManualLog>("setManualLog"),
+                               Method<&VmHandle::ClearDirtyLog>("clearDirtyLog"),
+                               Method<&VmHandle::EnableDirtyRing>("enableDirtyRing"),
+                               Method<&VmHandle::CollectRings>("collectRings"),
+                               Method<&VmHandle::RingCounters>("ringCounters"),
                                Method<&VmHandle::CreateIrqchip>("createIrqchip"),
                                Method<&VmHandle::CreatePit>("createPit"),
                                Method<&VmHandle::SetTssAddr>("setTssAddr"),
@@ -118,6 +132,65 @@ Napi::Value VmHandle::OrDirtyLog(const Napi::CallbackInfo& info) {
   auto found = vm_.OrDirtyLog(id, {into, writers, guest_writer}, first);
   if (!found.ok()) return ThrowSyscall(info.Env(), found.error(), "slot " + std::to_string(id));
   return Number(info.Env(), static_cast<double>(found.value()));
+}
+
+Napi::Value VmHandle::SetManualLog(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const bool on = args.Boolean(0, "on");
+  const bool initially_set = args.Boolean(1, "initiallySet");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.SetManualLog(on, initially_set));
+}
+
+Napi::Value VmHandle::ClearDirtyLog(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t id = args.U32(0, "slot");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  if (vm_.FindSlot(id) == nullptr)
+    return ThrowCoded(info.Env(), "ERR_SLOT_UNKNOWN", "slot " + std::to_string(id) + " is not registered");
+  auto done = vm_.ClearDirtyLog(id);
+  if (!done.ok()) return ThrowSyscall(info.Env(), done.error(), "slot " + std::to_string(id));
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::EnableDirtyRing(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t entries = args.U32(0, "entries");
+  if (!args.failed() && !std::has_single_bit(entries))
+    args.FailRange("entries must be a power of two, got " + std::to_string(entries));
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto done = vm_.EnableDirtyRing(entries);
+  if (!done.ok())
+    return ThrowSyscall(info.Env(), done.error(), "dirty rings of " + std::to_string(entries) + " entries");
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::CollectRings(const Napi::CallbackInfo& info) {
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  if (vm_.rings() == nullptr) return ThrowNoRings(info.Env());
+  auto taken = vm_.rings()->Collect();
+  if (!taken.ok()) return ThrowSyscall(info.Env(), taken.error());
+  return Number(info.Env(), static_cast<double>(taken.value()));
+}
+
+Napi::Value VmHandle::RingCounters(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t index = args.U32(0, "vcpu");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  if (vm_.rings() == nullptr) return ThrowNoRings(info.Env());
+  const kvm::RingCounters counters = vm_.rings()->Counters(index);
+  napi_value result = nullptr;
+  napi_create_object(info.Env(), &result);
+  napi_set_named_property(info.Env(), result, "entries", Number(info.Env(), static_cast<double>(counters.entries)));
+  napi_set_named_property(info.Env(), result, "fullExits",
+                          Number(info.Env(), static_cast<double>(counters.full_exits)));
+  napi_set_named_property(info.Env(), result, "overflows",
+                          Number(info.Env(), static_cast<double>(counters.overflows)));
+  return {info.Env(), result};
 }
 
 Napi::Value VmHandle::CreateIrqchip(const Napi::CallbackInfo& info) {

@@ -30,6 +30,11 @@ class VmHandle {
   Napi::Value EnableCap(const Napi::CallbackInfo& info);
   Napi::Value SetMemoryRegion(const Napi::CallbackInfo& info);
   Napi::Value OrDirtyLog(const Napi::CallbackInfo& info);
+  Napi::Value SetManualLog(const Napi::CallbackInfo& info);
+  Napi::Value ClearDirtyLog(const Napi::CallbackInfo& info);
+  Napi::Value EnableDirtyRing(const Napi::CallbackInfo& info);
+  Napi::Value CollectRings(const Napi::CallbackInfo& info);
+  Napi::Value RingCounters(const Napi::CallbackInfo& info);
   Napi::Value CreateIrqchip(const Napi::CallbackInfo& info);
   Napi::Value CreatePit(const Napi::CallbackInfo& info);
   Napi::Value SetTssAddr(const Napi::CallbackInfo& info);

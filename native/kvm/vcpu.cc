@@ -60,8 +60,14 @@ void Add(uint64_t& word, uint64_t amount) { __atomic_store_n(&word, word + amoun
 
 size_t StateSize(VcpuState state) { return CallsOf(state).size; }
 
-Vcpu::Vcpu(sys::UniqueFd fd, std::shared_ptr<sys::Mapping> mapping, VcpuStats* stats)
-    : fd_(std::move(fd)), mapping_(std::move(mapping)), run_(static_cast<kvm_run*>(mapping_->data())), stats_(stats) {}
+Vcpu::Vcpu(sys::UniqueFd fd, uint32_t index, std::shared_ptr<sys::Mapping> mapping, std::shared_ptr<DirtyRings> rings,
+           VcpuStats* stats)
+    : fd_(std::move(fd)),
+      mapping_(std::move(mapping)),
+      rings_(std::move(rings)),
+      run_(static_cast<kvm_run*>(mapping_->data())),
+      stats_(stats),
+      index_(index) {}
 
 sys::Result<Vcpu> Vcpu::Create(int vm_fd, uint32_t index, VcpuStats* stats) {
   // Our own descriptor while we use it: the number may be closed and reused by another thread between two calls.
@@ -72,7 +78,12 @@ sys::Result<Vcpu> Vcpu::Create(int vm_fd, uint32_t index, VcpuStats* stats) {
   sys::UniqueFd fd(created.value());
   auto mapping = sys::Mapping::OfDescriptor(fd.get(), kRunMappingSize);
   if (!mapping.ok()) return mapping.error();
-  return Vcpu(std::move(fd), std::make_shared<sys::Mapping>(std::move(mapping.value())), stats);
+  auto rings = DirtyRings::Find(vm_fd);
+  if (rings != nullptr) {
+    auto added = rings->AddVcpu(index, fd.get());
+    if (!added.ok()) return added.error();
+  }
+  return Vcpu(std::move(fd), index, std::make_shared<sys::Mapping>(std::move(mapping.value())), std::move(rings), stats);
 }
 
 int Vcpu::Run() {
@@ -97,17 +108,36 @@ int Vcpu::Run() {
   if (result >= 0) {
     Add(stats_->exits, 1);
     Add(stats_->exits_by_reason[std::min<size_t>(run_->exit_reason, kExitReasonSlots - 1)], 1);
+    if (run_->exit_reason == KVM_EXIT_DIRTY_RING_FULL && rings_ != nullptr) [[unlikely]]
+      return EmptyRing();
     return 0;
   }
   if (errnum == EINTR || errnum == EAGAIN) {
     Add(stats_->interrupted, 1);
-    // Sequentially consistent, which is a full barrier on x86: the caller's next load of its request word must not be
-    // satisfied before this store is visible. With a plain store, a kicker that stores a request and sets
-    // immediate_exit in between would have its 1 overwritten by our late 0 although its request had not been seen, and
-    // the kick would be lost.
-    __atomic_store_n(&run_->immediate_exit, uint8_t{0}, __ATOMIC_SEQ_CST);
+    ClearImmediateExit();
+  } else {
+    failed_call_ = "KVM_RUN";
   }
   return -errnum;
+}
+
+void Vcpu::ClearImmediateExit() {
+  // Sequentially consistent, which is a full barrier on x86: the caller's next load of its request word must not be
+  // satisfied before this store is visible. With a plain store, a kicker that stores a request and sets
+  // immediate_exit in between would have its 1 overwritten by our late 0 although its request had not been seen, and
+  // the kick would be lost.
+  __atomic_store_n(&run_->immediate_exit, uint8_t{0}, __ATOMIC_SEQ_CST);
+}
+
+int Vcpu::EmptyRing() {
+  auto emptied = rings_->EmptyFull(index_);
+  if (!emptied.ok()) {
+    failed_call_ = emptied.error().syscall;
+    return -emptied.error().errnum;
+  }
+  // As after a kick: whoever waits for this thread to see a request word gets it seen before the guest goes on.
+  ClearImmediateExit();
+  return -EINTR;
 }
 
 sys::Result<void> Vcpu::GetState(VcpuState state, void* into) const {
@@ -178,6 +208,8 @@ sys::Result<void> Vcpu::Nmi() { return IoctlVoid(fd_.get(), KVM_NMI, "KVM_NMI", 
 
 void Vcpu::Close() {
   if (!fd_.valid()) return;
+  if (rings_ != nullptr) rings_->RemoveVcpu(index_);
+  rings_.reset();
   // When the kernel has no memory for this, the pages stay mapped until their last user drops them: later, but not
   // wrong.
   if (auto detached = mapping_->Detach(); !detached.ok()) {

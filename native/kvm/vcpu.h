@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 
+#include "kvm/dirty_rings.h"
 #include "kvm/vcpu_stats.h"
 #include "sys/mapping.h"
 #include "sys/result.h"
@@ -38,7 +39,7 @@ class Vcpu {
   static constexpr size_t kRunMappingSize = 3 * 4096;
 
   /**
-   * KVM_CREATE_VCPU and its mapping. `stats` outlives the vCPU; it is written by Run() alone.
+   * KVM_CREATE_VCPU and its mapping, and that of its dirty ring if the VM has rings (enabled through the very descriptor `vm_fd`). `stats` outlives the vCPU; it is written by Run() alone.
    * ENOTTY ("KVM_VM") or EBADF when `vm_fd` is not a VM's.
    */
   static sys::Result<Vcpu> Create(int vm_fd, uint32_t index, VcpuStats* stats);
@@ -54,9 +55,14 @@ class Vcpu {
   /**
    * KVM_RUN. 0: an exit to decode in kvm_run. Otherwise -errno, and kvm_run is stale; -EINTR and -EAGAIN: kicked (or
    * not runnable), and immediate_exit is cleared already, so that a request word that is read next is not older than
-   * the kick that was just consumed.
+   * the kick that was just consumed. The exit of a full dirty ring is handled here, counted as an exit, and returned as -EINTR.
    */
   int Run();
+  /**
+   * What failed when Run() returned an error that is neither -EINTR nor -EAGAIN: "KVM_RUN", or "KVM_RESET_DIRTY_RINGS" for a full ring
+   * that could not be emptied. Nothing is lost then, and the next Run() tries again.
+   */
+  const char* failed_call() const { return failed_call_; }
 
   sys::Result<void> GetState(VcpuState state, void* into) const;
   sys::Result<void> SetState(VcpuState state, const void* from);
@@ -80,12 +86,19 @@ class Vcpu {
   void Close();
 
  private:
-  Vcpu(sys::UniqueFd fd, std::shared_ptr<sys::Mapping> mapping, VcpuStats* stats);
+  Vcpu(sys::UniqueFd fd, uint32_t index, std::shared_ptr<sys::Mapping> mapping, std::shared_ptr<DirtyRings> rings,
+       VcpuStats* stats);
+  /** What Run() returns after a full ring. */
+  int EmptyRing();
+  void ClearImmediateExit();
 
   sys::UniqueFd fd_;
   std::shared_ptr<sys::Mapping> mapping_;
+  std::shared_ptr<DirtyRings> rings_;  // null: the VM has none
   kvm_run* run_;
   VcpuStats* stats_;
+  uint32_t index_;
+  const char* failed_call_ = "KVM_RUN";
   uint64_t last_return_ns_ = 0;
   bool last_was_exit_ = false;
 };

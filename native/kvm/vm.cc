@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -14,6 +15,16 @@ namespace kvm {
 
 using sys::Ioctl;
 using sys::IoctlVoid;
+
+namespace {
+
+/**
+ * Words per KVM_CLEAR_DIRTY_LOG: 64 MiB of guest memory. The kernel holds the VM's MMU lock for a call, and a vCPU that
+ * writes to a protected page waits for it.
+ */
+constexpr size_t kClearWords = 256;
+
+}  // namespace
 
 sys::Result<sys::UniqueFd> DupVmFd(int fd) {
   auto copy = sys::UniqueFd::Dup(fd);
@@ -53,7 +64,13 @@ sys::Result<void> Vm::SetMemoryRegion(uint32_t id, const Slot& slot) {
   region.guest_phys_addr = slot.guest_addr;
   region.memory_size = slot.size;
   region.userspace_addr = slot.host_addr;
+  const Slot* old = FindSlot(id);
+  const bool logged = old != nullptr && (old->flags & KVM_MEM_LOG_DIRTY_PAGES) != 0;
+  const bool logs = slot.size > 0 && (slot.flags & KVM_MEM_LOG_DIRTY_PAGES) != 0;
+  // Before the kernel logs: a vCPU may find its ring full at once.
+  if (rings_ != nullptr && logs && !logged) rings_->AddSlot(id, slot.pages());
   auto done = IoctlVoid(fd_.get(), KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region);
+  if (rings_ != nullptr && (done.ok() ? logged && !logs : logs && !logged)) rings_->RemoveSlot(id);
   if (!done.ok()) return done;
   if (slot.size == 0) {
     slots_.erase(id);
@@ -69,6 +86,7 @@ const Slot* Vm::FindSlot(uint32_t id) const {
 }
 
 sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint64_t first) {
+  if (rings_ != nullptr) return rings_->MoveSlot(id, sink, first);
   const Slot* slot = FindSlot(id);
   if (slot == nullptr) return sys::SysError{ENOENT, "KVM_GET_DIRTY_LOG"};
   // Not cleared: the kernel writes all of it, or it is not looked at.
@@ -80,7 +98,59 @@ sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint6
   request.dirty_bitmap = log_.data();
   auto done = IoctlVoid(fd_.get(), KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &request);
   if (!done.ok()) return done.error();
-  return sys::OrBits(sink, first, log_.data(), slot->pages());
+  const size_t found = sys::OrBits(sink, first, log_.data(), slot->pages());
+  if (!manual_log_ || found == 0) return found;
+  auto cleared = ClearLogged(id, slot->pages());
+  if (!cleared.ok()) return cleared.error();
+  return found;
+}
+
+sys::Result<void> Vm::ClearLogged(uint32_t id, uint64_t pages) {
+  for (size_t chunk = 0; chunk < log_.size(); chunk += kClearWords) {
+    size_t begin = chunk;
+    size_t end = std::min(chunk + kClearWords, log_.size());
+    while (begin < end && log_[begin] == 0) ++begin;
+    if (begin == end) continue;
+    while (log_[end - 1] == 0) --end;
+    kvm_clear_dirty_log request = {};
+    request.slot = id;
+    request.first_page = 64 * begin;
+    // A multiple of 64, except at the slot's end.
+    request.num_pages = static_cast<uint32_t>(std::min<uint64_t>(64 * end, pages) - request.first_page);
+    // SAFETY: the kernel reads ALIGN(num_pages, 64) / 8 bytes: the words [begin, end).
+    request.dirty_bitmap = log_.data() + begin;
+    auto done = IoctlVoid(fd_.get(), KVM_CLEAR_DIRTY_LOG, "KVM_CLEAR_DIRTY_LOG", &request);
+    if (!done.ok()) return done;
+  }
+  return {};
+}
+
+sys::Result<void> Vm::SetManualLog(bool on, bool initially_set) {
+  uint64_t flags = 0;
+  if (on) flags |= KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+  if (on && initially_set) flags |= KVM_DIRTY_LOG_INITIALLY_SET;
+  auto done = EnableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, {flags, 0, 0, 0});
+  if (done.ok()) manual_log_ = on;
+  return done;
+}
+
+sys::Result<void> Vm::ClearDirtyLog(uint32_t id) {
+  const Slot* slot = FindSlot(id);
+  if (slot == nullptr) return sys::SysError{ENOENT, "KVM_CLEAR_DIRTY_LOG"};
+  const uint64_t pages = slot->pages();
+  log_.assign(static_cast<size_t>((pages + 63) / 64), ~uint64_t{0});
+  if (pages % 64 != 0) log_.back() >>= 64 - pages % 64;
+  return ClearLogged(id, pages);
+}
+
+sys::Result<void> Vm::EnableDirtyRing(uint32_t entries) {
+  auto rings = DirtyRings::Enable(fd_.get(), entries);
+  if (!rings.ok()) return rings.error();
+  rings_ = std::move(rings.value());
+  for (const auto& [id, slot] : slots_) {
+    if ((slot.flags & KVM_MEM_LOG_DIRTY_PAGES) != 0) rings_->AddSlot(id, slot.pages());
+  }
+  return {};
 }
 
 sys::Result<void> Vm::CreateIrqchip() { return IoctlVoid(fd_.get(), KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP", 0); }
@@ -115,6 +185,9 @@ std::vector<uint32_t> Vm::Close() {
     if (!SetMemoryRegion(id, none).ok()) refused.push_back(id);
   }
   slots_.clear();
+  // vCPUs that are still there keep their own reference.
+  if (rings_ != nullptr) DirtyRings::Forget(fd_.get());
+  rings_.reset();
   fd_.Reset();
   return refused;
 }

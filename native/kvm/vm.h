@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
+#include "kvm/dirty_rings.h"
 #include "sys/bitmap.h"
 #include "sys/result.h"
 #include "sys/unique_fd.h"
@@ -46,9 +48,22 @@ class Vm {
   /**
    * Moves the slot's dirty log into `sink`, the slot's page 0 at bit `first`, and returns how many pages it held. The sink holds
    * first + pages bits: the caller checks. ENOENT when the slot was not registered here, so its size is not known and the kernel would
-   * write past any buffer, or when it does not log.
+   * write past any buffer, or when it does not log. Plain: KVM_GET_DIRTY_LOG, which clears. Manual: KVM_GET_DIRTY_LOG, then
+   * KVM_CLEAR_DIRTY_LOG by chunks; when that fails halfway, the whole log is in the sink, and what was not cleared is reported again.
+   * With rings: what was gathered from them.
    */
   sys::Result<size_t> OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint64_t first);
+  /**
+   * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 on or off. `initially_set`: slots that begin to log have every page in their log, and are
+   * write-protected when it is cleared. While no slot logs.
+   */
+  sys::Result<void> SetManualLog(bool on, bool initially_set);
+  /** KVM_CLEAR_DIRTY_LOG of the whole slot by chunks, whatever its log holds. ENOENT as OrDirtyLog. */
+  sys::Result<void> ClearDirtyLog(uint32_t id);
+  /** See DirtyRings::Enable. Before there are vCPUs, and for good. */
+  sys::Result<void> EnableDirtyRing(uint32_t entries);
+  /** Null: the VM has none. */
+  DirtyRings* rings() const { return rings_.get(); }
 
   sys::Result<void> CreateIrqchip();
   /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate
@@ -66,9 +81,14 @@ class Vm {
   std::vector<uint32_t> Close();
 
  private:
+  /** KVM_CLEAR_DIRTY_LOG of the pages whose bits are set in log_. */
+  sys::Result<void> ClearLogged(uint32_t id, uint64_t pages);
+
   sys::UniqueFd fd_;
   std::map<uint32_t, Slot> slots_;
   std::vector<uint64_t> log_;
+  bool manual_log_ = false;
+  std::shared_ptr<DirtyRings> rings_;
 };
 
 /** Our own descriptor of the VM behind `fd`; ENOTTY ("KVM_VM") when it is not a KVM VM's, EBADF likewise. */

@@ -128,8 +128,8 @@ Result<Mapping> Mapping::Create(const MapSpec& spec) {
   return mapping;
 }
 
-Result<Mapping> Mapping::OfDescriptor(int fd, size_t size) {
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+Result<Mapping> Mapping::OfDescriptor(int fd, size_t size, uint64_t offset) {
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset));
   if (data == MAP_FAILED) return LastError("mmap");
   return Mapping(data, size);
 }

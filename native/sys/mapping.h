@@ -52,8 +52,8 @@ class Mapping {
    */
   static Result<Mapping> Create(const MapSpec& spec);
 
-  /** Maps `size` bytes of a descriptor from its start, MAP_SHARED. */
-  static Result<Mapping> OfDescriptor(int fd, size_t size);
+  /** Maps `size` bytes of a descriptor from `offset` (page-aligned) on, MAP_SHARED. */
+  static Result<Mapping> OfDescriptor(int fd, size_t size, uint64_t offset = 0);
 
   /**
    * Replaces the content by private zero pages at the same address: what was mapped is released now, while pointers

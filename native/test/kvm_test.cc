@@ -1,5 +1,6 @@
 // kvm/ against a real KVM: slots, dirty log, KVM_RUN and how it is ended, with several vCPUs at once.
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -207,6 +208,35 @@ KVM_TEST(LogsDirtyPages, "the dirty log of a slot whose size is not a multiple o
   CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
   auto off = machine.vm->OrDirtyLog(0, sink, 0);
   CHECK(!off.ok() && off.error().errnum == ENOENT);
+}
+
+KVM_TEST(LogsManually, "with the manual log, pages are protected when they are cleared, and a failure reports them again") {
+  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt), 0);
+  CHECK(machine.ready);
+  auto supported = machine.vm->CheckExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+  if (!supported.ok() || (supported.value() & KVM_DIRTY_LOG_INITIALLY_SET) == 0) return;
+  std::vector<uint8_t> bits(sys::BitmapBytes(kPages));
+  const sys::PageSink sink{bits};
+  CHECK(machine.vm->SetManualLog(true, true).ok());
+  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, KVM_MEM_LOG_DIRTY_PAGES)).ok());
+  auto all = machine.vm->OrDirtyLog(0, sink, 0);
+  CHECK(all.ok() && all.value() == kPages);
+  auto none = machine.vm->OrDirtyLog(0, sink, 0);
+  CHECK(none.ok() && none.value() == 0);
+
+  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
+  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, KVM_MEM_LOG_DIRTY_PAGES)).ok());
+  CHECK(machine.vm->ClearDirtyLog(0).ok());
+  Cpu cpu(machine, 0);
+  CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
+  sys::ArmFault("KVM_CLEAR_DIRTY_LOG", 1, ENOMEM);
+  auto failed = machine.vm->OrDirtyLog(0, sink, 0);
+  CHECK(!failed.ok() && strcmp(failed.error().syscall, "KVM_CLEAR_DIRTY_LOG") == 0);
+  std::fill(bits.begin(), bits.end(), uint8_t{0});
+  auto again = machine.vm->OrDirtyLog(0, sink, 0);
+  CHECK(again.ok() && again.value() == 1 && bits[0] == 1u << 2);
+  CHECK(!machine.vm->ClearDirtyLog(5).ok());
+  CHECK(machine.vm->SetManualLog(false, false).ok());
 }
 
 KVM_TEST(GuestWritesAreTracked, "the kernel's write tracking sees what a guest writes") {
