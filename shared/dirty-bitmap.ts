@@ -24,31 +24,6 @@ export class DirtyBitmap {
     this.bytes.fill(0);
   }
 
-  /** Adds the pages of `other`, which must be of the same length. */
-  or(other: DirtyBitmap): void {
-    const from = other.#words;
-    const to = this.#words;
-    for (let index = 0; index < from.length; index++) {
-      const word = from[index] as number;
-      // Mostly zero: not storing keeps pages of a large, clean bitmap uncommitted.
-      if (word !== 0) to[index] = (to[index] as number) | word;
-    }
-  }
-
-  /** Adds `from`'s pages [0, from.pages) as pages [first, first + from.pages) of this one. */
-  orAt(first: number, from: DirtyBitmap): void {
-    const shift = first & 31;
-    const base = first >>> 5;
-    const to = this.#words;
-    for (let index = 0; index < from.#words.length; index++) {
-      const word = from.#words[index] as number;
-      if (word === 0) continue;
-      to[base + index] = (to[base + index] as number) | (word << shift);
-      const carry = shift === 0 ? 0 : word >>> (32 - shift);
-      if (carry !== 0) to[base + index + 1] = (to[base + index + 1] as number) | carry;
-    }
-  }
-
   /** Adds pages [first, first + pages). */
   addRange(first: number, pages: number): void {
     this.#eachWord(first, pages, (index, mask) => {
@@ -80,20 +55,6 @@ export class DirtyBitmap {
       const word = this.#words[index] as number;
       if ((word & mask) !== 0) this.#words[index] = word & ~mask;
     });
-  }
-
-  /** How many of pages [first, first + pages) are in the set. */
-  count(first: number, pages: number): number {
-    let total = 0;
-    this.#eachWord(first, pages, (index, mask) => {
-      let bits = (this.#words[index] as number) & mask;
-      if (bits === 0) return;
-      // The usual parallel bit count.
-      bits -= (bits >>> 1) & 0x5555_5555;
-      bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
-      total += Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
-    });
-    return total;
   }
 
   /** Visits the runs within pages [first, first + pages), ascending, as long as possible. Time is per word and per run. */

@@ -3,23 +3,26 @@
 
 /**
  * Header words (Int32Array over `MemoryHandle.header`).
- * | word       | written by           | read by                | meaning                                             |
- * |------------|----------------------|------------------------|-----------------------------------------------------|
- * | GENERATION | owner, after it has  | every attached thread, | +1 per change of the region table; an attached       |
- * |            | posted the new table | on every access        | thread that sees a new value drains its channel      |
- * | DISPOSED   | owner                | every attached thread  | 1: every access throws ERR_DISPOSED (bumps GENERATION too) |
- * | POSTED     | owner, before it     | a thread that attaches | the generation that is being posted: equal to the   |
- * |            | posts a table        |                        | handle's, no table was missed before the channel was |
- * |            |                      |                        | opened                                              |
- * | WRITER_COUNT, | a thread that         | the owner, for      | how many writer numbers were taken; who has each: threadId + 1, |
- * | WRITER_TABLE  | attaches              | attribution         | or -1 - index for a vCPU (writer-numbers.ts)        |
+ * | word          | written by           | read by                | meaning                                             |
+ * |---------------|----------------------|------------------------|-----------------------------------------------------|
+ * | GENERATION    | owner, after it has  | every attached thread, | +1 per change of the region table; an attached       |
+ * |               | posted the new table | on every access        | thread that sees a new value drains its channel      |
+ * | DISPOSED      | owner                | every attached thread  | 1: every access throws ERR_DISPOSED (bumps GENERATION too) |
+ * | POSTED        | owner, before it     | a thread that attaches | the generation that is being posted: equal to the   |
+ * |               | posts a table        |                        | handle's, no table was missed before the channel was |
+ * |               |                      |                        | opened                                              |
+ * | WRITER_COUNT  | a thread that        | a thread that attaches | how many writer numbers were taken                  |
+ * |               | attaches: add        |                        |                                                     |
+ * | WRITER_TABLE  | a thread that        | owner, for attribution | who has number n, in word WRITER_TABLE + n:         |
+ * | and 254 more  | attaches, before it  |                        | threadId + 1, or -1 - index for a vCPU; 0: nobody.   |
+ * |               | marks any page       |                        | Never changes again (writer-numbers.ts)             |
  */
 export const GENERATION = 0;
 export const DISPOSED = 1;
 export const POSTED = 2;
-/** How many numbers were taken, and from WRITER_TABLE on who has each (255 entries, the first unused: numbers count from 1). */
 export const WRITER_COUNT = 3;
 export const WRITER_TABLE = 16;
+/** Numbers count from 1 to 254: the first word of the table stays empty. */
 export const HEADER_WORDS = WRITER_TABLE + 255;
 
 /** Marks that one byte of a summary stands for (also in native/sys/bitmap.h). */

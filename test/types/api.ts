@@ -6,8 +6,10 @@ import {
   bios,
   type Device,
   type DeviceSpec,
+  type DirtyCursor,
   type DirtyHarvest,
   type DirtyPageInfo,
+  type DirtySourceName,
   deviceModule,
   elf,
   flat,
@@ -30,6 +32,7 @@ import {
   type VcpuPool,
   VirtualMachine,
   type VmResult,
+  type Writer,
 } from 'node-kvm';
 
 /** Fails to compile unless both types are the same. */
@@ -44,6 +47,12 @@ export function memoryApi(memory: KvmMemory, worker: MemoryHandle): void {
   same<ReturnType<typeof memory.addressLimit>, number>(true);
   same<ReturnType<typeof memory.getDirtyPages>, DirtyPageInfo[]>(true);
   same<ReturnType<typeof memory.harvest>, DirtyHarvest>(true);
+  same<ReturnType<typeof memory.dirtyCursor>, DirtyCursor>(true);
+  same<ReturnType<DirtyCursor['harvest']>, DirtyHarvest>(true);
+  same<ReturnType<typeof memory.changes>, AsyncGenerator<DirtyHarvest, void, void>>(true);
+  same<ReturnType<DirtyHarvest['rangeArray']>, Float64Array>(true);
+  same<ReturnType<DirtyHarvest['writerAt']>, Writer>(true);
+  same<typeof memory.dirtySource, DirtySourceName | undefined>(true);
   same<typeof memory.handle, MemoryHandle>(true);
   const address: U64 = 0x1000n;
   memory.addExternalRegion(address, 0n, 4096, true);

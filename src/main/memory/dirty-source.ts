@@ -7,9 +7,9 @@ import type { OwnedRegion } from './region-list.ts';
 export type DirtySourceName = 'bitmap' | 'ring' | 'pagemap' | 'host';
 
 /**
- * Moves what it recorded into `mapping.fresh` (and, where attribution is on, `mapping.writers`), from where the tracker hands it to
- * every cursor; says so with `mapping.noteFresh()`. All methods are synchronous. A page is reported by the first collect() that begins after the write, and its contents
- * are to be read after that collect() returned: whatever is written later is recorded again.
+ * Moves what it recorded into `mapping.fresh` (and, where attribution is on, `mapping.writers`), says so with `mapping.noteFresh()`, and
+ * the tracker hands it to every cursor. All methods are synchronous. A page is reported by the first collect() that begins after the
+ * write, and its contents are to be read after that collect() returned: whatever is written later is recorded again.
  */
 export interface DirtySource {
   /** Starts recording for all regions, or throws and records for none. */
@@ -18,6 +18,7 @@ export interface DirtySource {
   stop(regions: readonly OwnedRegion[]): void;
   /** Moves what was recorded since the last call into *fresh*. May throw halfway, but loses nothing: the next call has it. */
   collect(regions: readonly OwnedRegion[]): void;
+
   // Only regions that bring or take memory are announced: splits, merges and changes of slots leave what is recorded as it is.
 
   /** While it records: `region` is about to be added. Records for it from here on, or throws and nothing has changed. */

@@ -121,7 +121,7 @@ export abstract class TrackedMemory extends TracedMemory {
   }
 
   /**
-   * Dirty pages as a stream, on a cursor of its own that begins with the first step: a harvest at most `every` milliseconds, and only when
+   * Dirty pages as a stream, on a cursor of its own that begins with the first step: a harvest every `every` milliseconds at most, and only when
    * something was written. Asking for the next one commits the last; `break`, `return` or a throw in the loop aborts it. Waiting keeps the
    * process alive. Ends when the memory is disposed; throws what `harvest()` throws, `ERR_ABORTED` after the signal.
    * @throws `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION`, `ERR_DIRTY_TRACKING_OFF`
