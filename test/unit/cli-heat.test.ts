@@ -46,7 +46,9 @@ const test = suite('cli heat');
 test.after(() => rmSync(folder, { recursive: true }));
 
 test('--json: every interval, with counts that are those of the writes', async () => {
-  const { status, stdout, stderr } = await nodeKvm(['heat', writer, '--memory', '16M', '--json'], { env });
+  const { status, stdout, stderr } = await nodeKvm(['heat', writer, '--memory', '16M', '--source', 'host', '--json'], {
+    env,
+  });
   assert.is(status, 0, stderr);
   const { reason, console: printed, heat } = JSON.parse(stdout);
   assert.is(reason, 'program-end');
@@ -63,13 +65,21 @@ test('--json: every interval, with counts that are those of the writes', async (
 });
 
 test('what is no terminal gets a line per interval; the console comes as harmless lines', async () => {
-  const { status, stdout, stderr } = await nodeKvm(['heat', writer, '--memory', '16M'], { env });
+  const { status, stdout, stderr } = await nodeKvm(['heat', writer, '--memory', '16M', '--source', 'host'], { env });
   assert.is(status, 0, stderr);
   assert.match(stdout, /^guest: done$/m);
   assert.match(stdout, /^ +\d+\.\d\d s .*\|.+\|$/m);
   assert.is(stdout.includes('\x1b'), false);
   assert.match(stderr, /100 pages \(400 KiB\) written/);
   assert.match(stderr, /source host, not seen: raw/);
+});
+
+test('the source that is chosen without being named sees as many pages', async () => {
+  const { status, stdout, stderr } = await nodeKvm(['heat', writer, '--memory', '16M', '--json'], { env });
+  assert.is(status, 0, stderr);
+  const { heat } = JSON.parse(stdout);
+  assert.ok(['pagemap', 'host'].includes(heat.source));
+  assert.is(heat.pagesWritten, 100);
 });
 
 test('--html: a page, and nothing else in its folder', async () => {
@@ -82,7 +92,7 @@ test('--html: a page, and nothing else in its folder', async () => {
 
 for (const [name, args, message] of [
   ['a page in a folder that is not there', ['--html', join(folder, 'none', 'heat.html')], /cannot be written.*ENOENT/],
-  ['a page that is a folder', ['--html', folder], /is a directory/],
+  ['a page that is a folder', ['--html', folder], /cannot be written: it is a directory/],
   ['no interval', ['--every', '0'], /'0' is no interval/],
   ['a part of a millisecond', ['--every', '1.5'], /'1.5' is no interval/],
   ['an unknown source', ['--source', 'guess'], /Allowed choices/],

@@ -51,18 +51,14 @@ export function heatCommand(): Command {
 
 async function heat(path: string, options: HeatOptions): Promise<void> {
   const file = options.html === undefined ? undefined : new AtomicFile(options.html);
+  const output = options.json === true ? new ConsoleCapture() : new ConsoleTail();
+  const { vm, image } = await openGuest(path, options, output, { dirtyTracking: { source: options.source } });
   try {
-    const output = options.json === true ? new ConsoleCapture() : new ConsoleTail();
-    const { vm, image } = await openGuest(path, options, output, { dirtyTracking: { source: options.source } });
-    try {
-      const watched = describe(vm, path);
-      const view = output instanceof ConsoleTail ? chooseView(vm, watched, output) : NO_VIEW;
-      process.exitCode = await drive({ vm, image, path, options, output, watched, view, file });
-    } finally {
-      await vm[Symbol.asyncDispose]();
-    }
+    const watched = describe(vm, path);
+    const view = output instanceof ConsoleTail ? chooseView(vm, watched, output) : NO_VIEW;
+    process.exitCode = await drive({ vm, image, path, options, output, watched, view, file });
   } finally {
-    file?.discard();
+    await vm[Symbol.asyncDispose]();
   }
 }
 
@@ -134,6 +130,6 @@ async function runWatched({ vm, options, output, watched, view, file }: Session,
     watch.end();
     view.end();
     output.end();
-    file?.commit(heatPage(watched, watch.record, options.every));
+    file?.write(heatPage(watched, watch.record, options.every));
   }
 }

@@ -161,14 +161,14 @@ function drawAddresses(pen: CanvasRenderingContext2D): void {
       pen.fillText(plainAddress(address), LEFT - 8, at + 1);
       pen.fillRect(LEFT - 5, Math.round(at), 5, 1);
     }
-    pen.setLineDash([4, 4]);
     pen.strokeStyle = variable('--quiet');
     for (const address of data.boundaries) {
       const at = band.top + ((address - band.guestAddr) / band.size) * band.height;
       if (at <= band.top || at >= band.top + band.height) continue;
-      line(pen, LEFT, at, LEFT + plotWidth(), at);
+      // Marks at both edges: a line across would cover what was written there.
+      line(pen, LEFT - 8, at, LEFT + 4, at);
+      line(pen, LEFT + plotWidth() - 4, at, LEFT + plotWidth() + 8, at);
     }
-    pen.setLineDash([]);
   }
   pen.save();
   pen.translate(13, TOP + mapHeight / 2);
