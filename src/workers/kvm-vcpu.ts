@@ -102,7 +102,8 @@ export class KvmVcpu implements VcpuApi {
   }
 
   async connect(connection: VcpuConnection): Promise<void> {
-    const { run, runBuffer } = this.#created();
+    const vcpu = this.#created();
+    const { run, runBuffer } = vcpu;
     const { index } = this.#task;
     const handlers = await loadDeviceModules(connection.devices, 'vcpu', index, this.#memory);
     const control = new Int32Array(this.#task.control);
@@ -110,6 +111,7 @@ export class KvmVcpu implements VcpuApi {
       index,
       control,
       kvmRun: run,
+      failedCall: () => vcpu.failedCall,
       runBuffer,
       handler: new ExitHandler({
         index,

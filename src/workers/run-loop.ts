@@ -56,6 +56,8 @@ export interface RunLoopOptions {
   readonly control: Int32Array;
   /** NativeVcpu.run. */
   readonly kvmRun: () => number;
+  /** NativeVcpu.failedCall. */
+  readonly failedCall: () => string;
   readonly runBuffer: SharedArrayBuffer;
   readonly handler: ExitHandler;
   readonly stats: VcpuStatsWords;
@@ -208,12 +210,13 @@ export class RunLoop {
 
   #runFailed(errno: number): HypervisorError {
     const { text, info } = this.#options.dump();
+    const syscall = this.#options.failedCall();
     return new HypervisorError(
       'ERR_SYSCALL',
-      `KVM_RUN of vCPU ${this.#options.index} failed with errno ${errno}\n${text}`,
+      `${syscall} of vCPU ${this.#options.index} failed with errno ${errno}\n${text}`,
       {
         errno,
-        syscall: 'KVM_RUN',
+        syscall,
         info: { vcpu: this.#options.index, ...info },
       },
     );

@@ -22,6 +22,7 @@ function enter(returned: number, write: (run: DataView) => void): RunOutcome {
   const loop = new RunLoop({
     index: 0,
     control,
+    failedCall: () => 'KVM_RUN',
     kvmRun: () => {
       write(new DataView(runBuffer));
       return returned;
