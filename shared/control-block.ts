@@ -34,7 +34,10 @@ export const TID = 2;
 export const KICK_LOCK = 3;
 export const MAILBOX = 4;
 export const MAILBOX_DEVICE = 5;
-/** A dirty limit: run for so many milliseconds (0: no limit), then sleep for so many microseconds; and microseconds run so far under limits. */
+/**
+ * A dirty limit: run for so many milliseconds at a stretch (0: no limit), then sleep for so many microseconds per millisecond that the stretch
+ * took; and the microseconds that it ran so far under limits.
+ */
 export const THROTTLE_RUN = 6;
 export const THROTTLE_SLEEP = 7;
 export const THROTTLE_RAN = 8;

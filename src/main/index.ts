@@ -65,6 +65,8 @@ export {
   type KvmKind,
   probe,
 } from './probe.ts';
+export type { DirtyLimit } from './vm/dirty-limit.ts';
+export type { DirtyRate, DirtyRateOptions, VcpuDirtyRate } from './vm/dirty-rate.ts';
 export type { Engine } from './vm/engine.ts';
 export type { Vcpu } from './vm/vcpu.ts';
 export { VcpuPool, type VcpuPoolOptions } from './vm/vcpu-pool.ts';

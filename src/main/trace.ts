@@ -54,6 +54,8 @@ export const TRACE_NAMES = [
   'vm.resume',
   'vm.stop',
   'vm.stats',
+  'vm.dirtyRate',
+  'vm.setDirtyLimit',
   'vm.dispose',
   'vcpu.control',
 ] as const;

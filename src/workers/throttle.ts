@@ -81,18 +81,19 @@ export class Throttle {
     this.#counted = now;
   }
 
+  /** For as long as the stretch that it has run, from `#sliceBegan` to `now`, calls for; a change meanwhile counts at once. */
   #sleep(now: number): void {
     const control = this.#control;
-    const sleepUs = Atomics.load(control, this.#base + THROTTLE_SLEEP);
-    if (sleepUs === 0) return;
-    const until = now + sleepUs / 1000;
+    const ranMs = now - this.#sliceBegan;
+    const left = (): number => {
+      if (Atomics.load(control, this.#base + REQUEST) !== 0) return 0;
+      const sleepMs = (ranMs * Atomics.load(control, this.#base + THROTTLE_SLEEP)) / 1000;
+      return now + sleepMs - performance.now();
+    };
+    if (left() <= 0) return;
     this.#options.heartbeat(0);
     Atomics.store(control, this.#base + STATE, STATE_OUTSIDE);
-    for (let left = until - now; left > 0; left = until - performance.now()) {
-      if (Atomics.load(control, this.#base + REQUEST) !== 0) break;
-      if (Atomics.load(control, this.#base + THROTTLE_SLEEP) !== sleepUs) break;
-      Atomics.wait(control, this.#base + REQUEST, 0, left);
-    }
+    for (let ms = left(); ms > 0; ms = left()) Atomics.wait(control, this.#base + REQUEST, 0, ms);
     this.#options.stats.forgetLastReturn();
   }
 }

@@ -114,10 +114,13 @@ export class VcpuControl {
     this.withdraw(REQUEST_QUIESCE);
   }
 
-  /** The vCPU runs for `runMs` (an integer; 0: without a limit), then sleeps for `sleepMs`, and so on. Takes effect at once. */
-  throttle(runMs: number, sleepMs: number): void {
+  /**
+   * The vCPU runs for `runMs` (an integer; 0: without a limit), then sleeps for `sleepPerRun` times as long as it ran, and so on. Takes
+   * effect at once.
+   */
+  throttle(runMs: number, sleepPerRun: number): void {
     const control = this.#control;
-    Atomics.store(control, this.#base + THROTTLE_SLEEP, Math.round(sleepMs * 1000));
+    Atomics.store(control, this.#base + THROTTLE_SLEEP, Math.round(sleepPerRun * 1000));
     const before = Atomics.exchange(control, this.#base + THROTTLE_RUN, runMs);
     Atomics.notify(control, this.#base + REQUEST);
     // Its heartbeat is slow: it would hear of the limit late.

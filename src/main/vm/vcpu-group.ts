@@ -188,6 +188,19 @@ export class VcpuGroup {
     for (const runner of this.runners) runner.resume();
   }
 
+  /** Calls `measure` while the others are out of the guest; `ended` keeps a VM that ends meanwhile from waiting for them. */
+  async alone<T>(vcpu: number, measure: () => Promise<T>, ended: Promise<unknown>): Promise<T> {
+    const others = this.runners.filter(({ index }) => index !== vcpu);
+    const releases = others.map(runner => runner.hold());
+    try {
+      await Promise.race([Promise.all(others.map(runner => runner.pause())), ended]);
+      return await measure();
+    } finally {
+      for (const runner of others) runner.resume();
+      for (const release of releases) release();
+    }
+  }
+
   /** All vCPUs out of the guest, for good; then the device servers end. */
   async stop(): Promise<void> {
     this.#stopped = true;

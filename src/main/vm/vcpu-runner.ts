@@ -32,8 +32,8 @@ export class VcpuRunner {
   #queue: Promise<unknown> = Promise.resolve();
   /** The guest's part is over: HLT, or the program returned. */
   #done: 'halted' | 'returned' | undefined;
-  /** A debug event is being looked at: not to be run until it was. */
-  #held = false;
+  /** How many want it to stay out: a debug event is being looked at, another vCPU's rate is being measured. */
+  #holds = 0;
   /** A control call waits for the vCPU to leave, and runs it again afterwards. */
   #serving = false;
 
@@ -60,7 +60,7 @@ export class VcpuRunner {
 
   /** Lets the vCPU run, unless it does or is done. */
   launch(): void {
-    if (this.#running !== undefined || this.#done !== undefined || this.#held) return;
+    if (this.#running !== undefined || this.#done !== undefined || this.#holds > 0) return;
     this.#running = this.link
       .call(api => api.run() as Promise<RunOutcome>)
       .then(
@@ -131,9 +131,9 @@ export class VcpuRunner {
 
   /** The vCPU stays outside the run loop until the returned function is called. */
   hold(): () => void {
-    this.#held = true;
+    this.#holds += 1;
     return () => {
-      this.#held = false;
+      this.#holds -= 1;
       if (this.#events.wantsRun) this.launch();
     };
   }

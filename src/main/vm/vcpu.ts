@@ -37,6 +37,7 @@ import type {
 } from '../../../shared/vcpu-state.ts';
 import type { VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
 import { trace } from '../trace.ts';
+import type { DirtyLimit } from './dirty-limit.ts';
 import { checkCpus } from './vm-options.ts';
 
 /** @internal What a Vcpu needs of its machine. */
@@ -46,6 +47,8 @@ export interface VcpuBackend {
   setAffinity(cpus: readonly number[]): Promise<void>;
   stats(): VcpuStatsSnapshot;
   cpuid(): Uint8Array;
+  setDirtyLimit(pagesPerSecond: number | undefined): void;
+  dirtyLimit(): DirtyLimit | undefined;
   /** Throws when nobody would answer a debug exit. */
   checkDebug(): void;
 }
@@ -186,6 +189,25 @@ export class Vcpu {
   /** Counters in shared memory: read at any time, without disturbing the vCPU. */
   stats(): VcpuStatsSnapshot {
     return this.#backend.stats();
+  }
+
+  /**
+   * Throttles the vCPU so that it dirties at most about `pagesPerSecond` pages of 4096 bytes a second; undefined: no limit any more. Dirty
+   * tracking must be on; while it is off, and after the VM's end, nobody is throttled. Measured every 100 ms: a guest at full speed is slowed
+   * down within a fraction of a second, one that dirties less is left alone. At the least a vCPU runs a millisecond a second.
+   *
+   * Whose pages they are is known with source 'ring', or with one vCPU; else the VM's pages are divided by the time that each vCPU ran. Pages
+   * that other threads write raw count as the guest's, and through the API too without `attribution`. A program of the host engine is slowed
+   * down at its exits and checkpoints only.
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE`, `ERR_DIRTY_TRACKING_OFF`, `ERR_STATE` (the VM has ended), `ERR_DISPOSED`, `ERR_SYSCALL`
+   */
+  setDirtyLimit(pagesPerSecond: number | undefined): void {
+    this.#backend.setDirtyLimit(pagesPerSecond);
+  }
+
+  /** The limit and what comes of it; undefined without one. */
+  get dirtyLimit(): DirtyLimit | undefined {
+    return this.#backend.dirtyLimit();
   }
 
   #get(name: StateName): Promise<Uint8Array> {

@@ -16,6 +16,9 @@ import type { Image, KvmImage } from '../images/image.ts';
 import { RING_ENTRIES_DEFAULT, refuseImpossible } from '../memory/dirty-selection.ts';
 import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
+import { DirtyLimiter } from './dirty-limit.ts';
+import { type DirtyRate, type DirtyRateOptions, dirtyRate } from './dirty-rate.ts';
+import type { SharesHost } from './dirty-shares.ts';
 import { chooseEngine, type Engine, type EngineChoice, kvmDevice } from './engine.ts';
 import { KvmMachine } from './kvm-machine.ts';
 import { addLive, removeLive } from './live-vms.ts';
@@ -44,6 +47,8 @@ const traces = {
   resume: trace('vm.resume'),
   stop: trace('vm.stop'),
   stats: trace('vm.stats'),
+  dirtyRate: trace('vm.dirtyRate'),
+  setDirtyLimit: trace('vm.setDirtyLimit'),
   dispose: trace('vm.dispose'),
 };
 
@@ -60,6 +65,7 @@ export class VirtualMachine {
   readonly #kvm: KvmMachine | undefined;
   readonly #pool: VcpuPool;
   readonly #group: VcpuGroup;
+  readonly #limiter: DirtyLimiter;
   #state: VmState = 'created';
   #loading = false;
   #ending: VmResult | undefined;
@@ -89,6 +95,10 @@ export class VirtualMachine {
       affinity: options.affinity,
       trace: options.trace,
       events: this.#events(),
+    });
+    this.#limiter = new DirtyLimiter({
+      ...this.#shares(),
+      controls: this.#group.runners.map(({ control }) => control),
     });
     this.vcpus = this.#group.runners.map(({ index }) => this.#vcpu(index));
   }
@@ -287,9 +297,12 @@ export class VirtualMachine {
   }
 
   /** pause() and resume() take effect one after the other, in the order in which they were called. */
-  #inTurn(step: () => Promise<void>): Promise<void> {
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
     const turn = this.#turns.then(step);
-    this.#turns = turn.catch(() => {});
+    this.#turns = turn.then(
+      () => {},
+      () => {},
+    );
     return turn;
   }
 
@@ -317,6 +330,51 @@ export class VirtualMachine {
         return { total: sumStats(vcpus), vcpus };
       },
     );
+  }
+
+  /**
+   * Measures how fast memory is dirtied, for `windowMs`; no other consumer of dirty pages notices. A vCPU's own rate is undefined where the
+   * source cannot tell: it can with 'ring', with one vCPU, and with `sample` (which pauses the others in turn, and needs a VM that runs).
+   * @throws `ERR_DIRTY_TRACKING_OFF`, `ERR_ABORTED`, `ERR_STATE`, `ERR_DISPOSED`, `ERR_SYSCALL`, and for wrong options
+   */
+  dirtyRate(options: DirtyRateOptions = {}): Promise<DirtyRate> {
+    const alone = <T>(vcpu: number, measure: () => Promise<T>): Promise<T> =>
+      this.#inTurn(() => {
+        this.#require('sample', 'running');
+        return this.#group.alone(vcpu, measure, this.finished);
+      });
+    return traces.dirtyRate.promise(
+      () => ({ options }),
+      () => dirtyRate({ ...this.#shares(), memory: this.memory, alone }, options),
+    );
+  }
+
+  /** `vcpu.setDirtyLimit(pagesPerSecond)` for each vCPU: every one may dirty that much. */
+  setDirtyLimit(pagesPerSecond: number | undefined): void {
+    this.#setDirtyLimit(
+      this.vcpus.map(({ index }) => index),
+      pagesPerSecond,
+    );
+  }
+
+  #setDirtyLimit(vcpus: readonly number[], pagesPerSecond: number | undefined): void {
+    traces.setDirtyLimit.sync(
+      () => ({ vcpus, pagesPerSecond }),
+      () => {
+        if (pagesPerSecond !== undefined) this.#require('setDirtyLimit', 'created', 'loaded', 'running', 'paused');
+        this.#limiter.set(vcpus, pagesPerSecond);
+      },
+    );
+  }
+
+  /** Whose dirty pages are whose. */
+  #shares(): SharesHost & { readonly memory: KvmMemory } {
+    return {
+      vcpus: this.#options.vcpus,
+      memory: this.memory,
+      source: () => this.memory.dirtySource,
+      ringEntries: vcpu => this.#kvm?.vm.ringCounters(vcpu).entries ?? 0,
+    };
   }
 
   /** With `trace: true`: the exits since the last call, by time; `lost` counts those that were overwritten before. */
@@ -365,6 +423,7 @@ export class VirtualMachine {
     if (this.#ending !== undefined) return;
     this.#ending = result;
     clearTimeout(this.#deadline);
+    this.#limiter.close();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     const finished = (): void => {
       removeLive(this.#group);
@@ -447,6 +506,8 @@ export class VirtualMachine {
         if (this.#kvm === undefined) throw noRegisters();
         return this.#kvm.cpuid(index, this.vcpus.length);
       },
+      setDirtyLimit: pagesPerSecond => this.#setDirtyLimit([index], pagesPerSecond),
+      dirtyLimit: () => this.#limiter.get(index),
       checkDebug: () => {
         if (this.#options.onDebug === undefined) {
           throw new HypervisorError('ERR_STATE', 'nobody would answer a debug exit: create the VM with onDebug');
