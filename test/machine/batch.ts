@@ -1,6 +1,7 @@
 // The rule for machines that get lost: the emulated machine itself is imperfect and now and then ends or hangs under a test. A batch
 // of test files whose machine is lost is continued on a new one, with the files that have not answered; a file that answered,
-// with whatever result, is never run again. Pure: a machine is a function that somebody gives.
+// with whatever result, is never run again. Also how files become batches, and how many run at a time. Pure: a machine is a function
+// that somebody gives.
 
 import type { Outcome } from '../report.ts';
 
@@ -45,10 +46,31 @@ export async function runBatch(files: readonly string[], runMachine: RunMachine)
   return { outcomes: [...outcomes.values()], losses };
 }
 
-/** Cuts a list into pieces of at most `size`, as even as they get. */
-export function split(files: readonly string[], size: number): string[][] {
-  const count = Math.ceil(files.length / size);
+/** Cuts a list into pieces of at most `size`, as even as they get; their number is a multiple of `lanes`, as far as files last. */
+export function split(files: readonly string[], size: number, lanes: number): string[][] {
+  const count = Math.min(files.length, lanes * Math.ceil(files.length / (size * lanes)));
   return Array.from({ length: count }, (_, index) =>
     files.slice(Math.round((index * files.length) / count), Math.round(((index + 1) * files.length) / count)),
   );
+}
+
+/** Runs all jobs, in their order, as many at a time as `room` holds; a job that is larger than the room has it for itself. */
+export async function runInRoom<Job extends { readonly size: number }>(
+  jobs: readonly Job[],
+  room: number,
+  run: (job: Job) => Promise<void>,
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  let used = 0;
+  for (const job of jobs) {
+    const size = Math.min(job.size, room);
+    while (used + size > room) await Promise.race(running);
+    used += size;
+    const ended = run(job).finally(() => {
+      used -= size;
+      running.delete(ended);
+    });
+    running.add(ended);
+  }
+  await Promise.all(running);
 }

@@ -14,6 +14,8 @@ export interface MachineOptions {
   readonly parts: Parts;
   /** A shell script; its TEST_REPORT is the machine's second serial line. */
   readonly job: string;
+  /** Emulated processors; each takes one of the host's. */
+  readonly processors: number;
   /** Gets the machine's console. */
   readonly consoleLog: string;
   /** No sign of life for so long: lost. */
@@ -24,8 +26,11 @@ export interface MachineOptions {
   readonly onReady: (seconds: number) => void;
 }
 
-/** oops=panic and -no-reboot: a kernel that trips over the emulation ends the machine instead of answering for the tests. */
-const COMMAND_LINE = 'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off';
+/**
+ * oops=panic and -no-reboot: a kernel that trips over the emulation ends the machine instead of answering for the tests.
+ * tsc=reliable: all emulated processors count the same ticks. Without it the kernel takes each time from an emulated device.
+ */
+const COMMAND_LINE = 'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off tsc=reliable';
 
 const disk = (id: string, file: string) => [
   '-drive',
@@ -34,9 +39,9 @@ const disk = (id: string, file: string) => [
   `virtio-blk-pci,drive=${id}`,
 ];
 
-function qemuArguments({ parts, consoleLog }: MachineOptions, jobDisk: string): string[] {
+function qemuArguments({ parts, processors, consoleLog }: MachineOptions, jobDisk: string): string[] {
   return [
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-M', 'pc', '-m', '3G', '-smp', '2'],
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-M', 'pc', '-m', '3G', '-smp', String(processors)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', parts.kernel, '-initrd', parts.initrd, '-append', COMMAND_LINE],
     ...['-serial', `file:${consoleLog}`, '-serial', 'stdio'],

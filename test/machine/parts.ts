@@ -25,8 +25,11 @@ import { runtimePackages } from './runtime-packages.ts';
 /** Where everything is made, from the repository's root. */
 export const folder = 'build/machine';
 
-/** Debian's kernel for virtual machines: small, with virtio and the serial console in reach, and KVM as a module. */
-const KERNEL = 'linux-image-cloud-amd64';
+/**
+ * Debian's kernels for virtual machines: small, with virtio and the serial console in reach, and KVM as a module. The first that apt
+ * knows is taken: 6.12 has the kernel's write tracking (PAGEMAP_SCAN), which the 6.1 that Debian 12 has by default lacks.
+ */
+const KERNELS = ['linux-image-6.12-cloud-amd64', 'linux-image-cloud-amd64'];
 
 /** Loaded in the machine, after what they depend on. */
 const MODULES = ['virtio_pci', 'virtio_blk', 'kvm', 'kvm_amd'];
@@ -77,11 +80,21 @@ function keep(target: string, stamp: string, make: (unfinished: string) => void)
   return target;
 }
 
+/** The package that the newest version of `kernel` is in, if apt knows any. */
+function kernelPackage(kernel: string): string | undefined {
+  try {
+    return /Depends: (linux-image-\S+)/.exec(output('apt-cache', ['depends', kernel]))?.[1];
+  } catch {
+    // apt-cache fails for a name that it does not know.
+    return undefined;
+  }
+}
+
 /** The kernel package's files, unpacked and not installed. Fetched once: remove build/machine to get a newer one. */
 function unpackKernel(): string {
-  return keep(join(folder, 'kernel-package'), KERNEL, unfinished => {
-    const name = /Depends: (linux-image-\S+)/.exec(output('apt-cache', ['depends', KERNEL]))?.[1];
-    if (name === undefined) throw new Error(`apt knows no ${KERNEL} (apt-get update?)`);
+  return keep(join(folder, 'kernel-package'), KERNELS.join(' '), unfinished => {
+    const name = KERNELS.map(kernelPackage).find(found => found !== undefined);
+    if (name === undefined) throw new Error(`apt knows none of ${KERNELS.join(', ')} (apt-get update?)`);
     mkdirSync(unfinished, { recursive: true });
     execFileSync('apt-get', ['download', '-qq', name], { cwd: unfinished, stdio: ['ignore', 'inherit', 'pipe'] });
     for (const deb of readdirSync(unfinished)) {

@@ -1,14 +1,16 @@
 // The job `npm run test:machine`: runs the KVM suites on an ordinary KVM, inside an emulated machine, and reports as the runner does.
 // Host side; the tests themselves run in the machine. Exit status: 0, 1 (a test failed), 2 (packages are missing, wrong usage).
-// Usage: node build/test/machine/run.js [part of a file's path ...]; TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
+// Usage: node build/test/machine/run.js [part of a file's path ...], or --run <script> [argument ...] for another program of the
+// project's; TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
 
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, type Outcome, summarize } from '../report.ts';
-import { type MachineEnd, runBatch, split } from './batch.ts';
+import { type MachineEnd, RESTARTS_MAX, runBatch, runInRoom, split } from './batch.ts';
 import { runEmulatedMachine } from './emulated-machine.ts';
-import { buildParts, folder } from './parts.ts';
+import { buildParts, folder, type Parts } from './parts.ts';
 
 const timeoutSeconds = Number(process.env['TEST_TIMEOUT_SECONDS'] ?? 300);
 const verbose = process.env['VERBOSE'] === '1';
@@ -18,7 +20,17 @@ const filters = process.argv.slice(2);
 const DEFAULT_FILTERS = ['kvm/'];
 
 /** Files per machine: few enough that a lost machine costs little, many enough that starting it (some seconds) does not count. */
-const BATCH_FILES = 10;
+const BATCH_FILES = 12;
+
+/**
+ * Files that are about what runs at the same time: vCPUs beside each other, beside a harvest, a kick, a change of the slots. They get
+ * a machine of two processors, and it gets two of the host's. All others get a machine of one processor: threads that interrupt
+ * each other processors cost the emulation a third of its time, and a file that makes vCPUs run in turn tests the same.
+ */
+const CONCURRENT = ['ring', 'soak', 'running', 'shared-counter', 'pause', 'stop', 'toggle', 'storm', 'vcpu-count'];
+
+/** How many emulated processors run at once: the host's, but no more memory and disk than a few machines take. */
+const PROCESSORS = Math.max(1, Math.min(4, availableParallelism()));
 
 /** Signs of life come every two seconds; a busy host may hold them up. */
 const SILENCE_SECONDS = 60;
@@ -95,10 +107,10 @@ function selectFiles(): string[] {
 }
 
 /** The script that the machine runs. A missing /dev/kvm is a failure there, never a skip. */
-const job = (files: readonly string[]) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
+const job = (script: string, args: readonly string[]) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
 export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds} TEST_SLOWNESS=${SLOWNESS} TEST_EMULATOR=qemu-tcg
 cd /project
-node build/test/runner.js ${files.join(' ')}
+node ${[script, ...args].map(word => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}
 exit $?
 `;
 
@@ -116,42 +128,93 @@ for (const [signal, status] of [
 ] as const)
   process.once(signal, () => process.exit(status));
 
-const busybox = requirePrograms();
-const files = selectFiles();
-const parts = buildParts(busybox);
-
-const begin = Date.now();
-const outcomes: Outcome[] = [];
+/** Machines, started and lost. */
+let started = 0;
 const losses: string[] = [];
-const batches = split(files, BATCH_FILES);
-for (const [index, batch] of batches.entries()) {
-  const result = await runBatch(batch, async (open, attempt, onOutcome): Promise<MachineEnd> => {
-    const name = `machine ${index + 1} of ${batches.length}${attempt > 0 ? `, start ${attempt + 1}` : ''}`;
-    const consoleLog = join(folder, `console-${index + 1}-${attempt + 1}.log`);
-    const end = await runEmulatedMachine({
-      parts,
-      job: job(open),
-      consoleLog,
-      silenceSeconds: SILENCE_SECONDS,
-      outcomeSeconds: timeoutSeconds + SILENCE_SECONDS,
-      onReady: seconds => console.log(`${name}: ready after ${seconds.toFixed(1)} s, ${open.length} files`),
-      onOutcome: outcome => {
-        console.log(describe(outcome, verbose));
-        onOutcome(outcome);
-      },
-    });
-    if (end.kind === 'lost') console.log(`${name}: LOST, ${end.why}\n${tail(consoleLog)}`);
-    return end;
+
+/** Starts a machine of so many processors that runs `script`; prints what is to be known about it. */
+async function runMachine(
+  parts: Parts,
+  { name, processors, script, args }: { name: string; processors: number; script: string; args: readonly string[] },
+  onOutcome: (outcome: Outcome) => void,
+): Promise<{ end: MachineEnd; consoleLog: string }> {
+  started += 1;
+  const consoleLog = join(folder, `console-${started}.log`);
+  const end = await runEmulatedMachine({
+    parts,
+    processors,
+    job: job(script, args),
+    consoleLog,
+    silenceSeconds: SILENCE_SECONDS,
+    outcomeSeconds: timeoutSeconds + SILENCE_SECONDS,
+    onReady: seconds => console.log(`${name}: ready after ${seconds.toFixed(1)} s, ${consoleLog}`),
+    onOutcome: outcome => {
+      console.log(describe(outcome, verbose));
+      onOutcome(outcome);
+    },
   });
-  for (const outcome of result.outcomes) {
-    // What no machine answered for has not been printed yet.
-    if (outcome.problem?.startsWith('no result') === true) console.log(describe(outcome, verbose));
-    outcomes.push(outcome);
+  if (end.kind === 'lost') {
+    losses.push(end.why);
+    console.log(`${name}: LOST, ${end.why}\n${tail(consoleLog)}`);
   }
-  losses.push(...result.losses);
+  return { end, consoleLog };
 }
 
-const { text, ok } = summarize(outcomes, (Date.now() - begin) / 1000);
-console.log(`${batches.length + losses.length} machines started, ${losses.length} lost`);
-console.log(text);
-process.exitCode = ok ? 0 : 1;
+/** Runs test files, on as many machines as they need. The process's exit status. */
+async function runTests(parts: Parts, files: readonly string[]): Promise<number> {
+  const begin = performance.now();
+  const isConcurrent = (file: string) => CONCURRENT.some(part => file.includes(part));
+  const batches = [
+    ...split(files.filter(isConcurrent), BATCH_FILES, 1).map(batch => ({ files: batch, size: 2 })),
+    ...split(
+      files.filter(file => !isConcurrent(file)),
+      BATCH_FILES,
+      PROCESSORS,
+    ).map(batch => ({ files: batch, size: 1 })),
+  ];
+  const outcomes: Outcome[] = [];
+  await runInRoom(batches, PROCESSORS, async batch => {
+    const number = batches.indexOf(batch) + 1;
+    const result = await runBatch(batch.files, async (open, attempt, onOutcome) => {
+      const again = attempt > 0 ? `, start ${attempt + 1}` : '';
+      const name = `machine ${number} of ${batches.length}${again}, ${open.length} files on ${batch.size} processors`;
+      const what = { name, processors: batch.size, script: 'build/test/runner.js', args: open };
+      return (await runMachine(parts, what, onOutcome)).end;
+    });
+    for (const outcome of result.outcomes) {
+      // What no machine answered for has not been printed yet.
+      if (outcome.problem?.startsWith('no result') === true) console.log(describe(outcome, verbose));
+      outcomes.push(outcome);
+    }
+  });
+  const { text, ok } = summarize(outcomes, (performance.now() - begin) / 1000);
+  console.log(`${started} machines started, ${losses.length} lost`);
+  console.log(text);
+  return ok ? 0 : 1;
+}
+
+/** Runs one program of the project's and prints what it printed. The process's exit status: the program's. */
+async function runProgram(parts: Parts, script: string, args: readonly string[]): Promise<number> {
+  for (let attempt = 0; attempt <= RESTARTS_MAX; attempt++) {
+    const name = `machine with ${script}${attempt > 0 ? `, start ${attempt + 1}` : ''}`;
+    const { end, consoleLog } = await runMachine(parts, { name, processors: 2, script, args }, () => {});
+    if (end.kind === 'lost') continue;
+    console.log(readFileSync(consoleLog, 'utf8').replaceAll('\r', '').trimEnd());
+    return end.status;
+  }
+  console.log(`${script}: no result, the machine was lost ${losses.length} times`);
+  return 1;
+}
+
+const busybox = requirePrograms();
+const [option, script, ...args] = process.argv.slice(2);
+if (option === '--run') {
+  if (script === undefined || !existsSync(script)) {
+    console.error(`machine: --run needs a compiled program of the project's; there is no ${script ?? 'name of one'}`);
+    process.exit(2);
+  }
+  process.exitCode = await runProgram(buildParts(busybox), script, args);
+} else {
+  const files = selectFiles();
+  process.exitCode = await runTests(buildParts(busybox), files);
+}

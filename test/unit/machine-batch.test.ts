@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type MachineEnd, RESTARTS_MAX, type RunMachine, runBatch, split } from '../machine/batch.ts';
+import { type MachineEnd, RESTARTS_MAX, type RunMachine, runBatch, runInRoom, split } from '../machine/batch.ts';
 import { runtimePackages } from '../machine/runtime-packages.ts';
 import { type Outcome, summarize } from '../report.ts';
 
@@ -100,15 +100,48 @@ test('the summary ends in the totals, and nothing passed is not well', () => {
 
 test('files are split evenly, in order, each once', () => {
   const files = Array.from({ length: 23 }, (_, index) => `f${index}`);
+  const sizes = (size: number, lanes: number) => split(files, size, lanes).map(batch => batch.length);
 
-  const batches = split(files, 10);
+  assert.equal(split(files, 10, 1).flat(), files);
+  assert.equal(split(files, 10, 2).flat(), files);
+  assert.equal(sizes(10, 1), [8, 7, 8]);
+  assert.equal(sizes(10, 2), [6, 6, 5, 6]);
+  assert.equal(sizes(40, 4), [6, 6, 5, 6]);
+  assert.equal(split(['a'], 10, 4), [['a']]);
+  assert.equal(split([], 10, 2), []);
+});
 
-  assert.equal(batches.flat(), files);
-  assert.equal(
-    batches.map(batch => batch.length),
-    [8, 7, 8],
+test('batches run in their order, as many at a time as there is room for', async () => {
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  const sizes = { a: 1, large: 2, b: 1, c: 1, d: 1, huge: 9 };
+  const end = async (name: string) => {
+    ends.get(name)?.();
+    await new Promise(resolve => setImmediate(resolve));
+  };
+
+  const all = runInRoom(
+    Object.entries(sizes).map(([name, size]) => ({ name, size })),
+    2,
+    async ({ name }) => {
+      begun.push(name);
+      await new Promise<void>(resolve => ends.set(name, resolve));
+    },
   );
-  assert.equal(split([], 10), []);
+
+  assert.equal(begun, ['a']);
+  await end('a');
+  assert.equal(begun, ['a', 'large']);
+  await end('large');
+  assert.equal(begun, ['a', 'large', 'b', 'c']);
+  await end('c');
+  assert.equal(begun.slice(4), ['d']);
+  await end('d');
+  assert.is(begun.length, 5);
+  await end('b');
+  assert.equal(begun.slice(5), ['huge']);
+  await end('huge');
+  await all;
 });
 
 test('packages that run: dependencies and theirs, no tools', () => {
