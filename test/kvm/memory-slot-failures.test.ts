@@ -20,7 +20,7 @@ function attached(): { memory: KvmMemory; guest: TinyGuest; end(): void } {
   const memory = new KvmMemory(12 * PAGE);
   memory.addRegion(HERE, 2 * PAGE);
   memory.attachVmFd(guest.vmFd);
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
   guest.write(3 * PAGE, 1);
   memory.memset(8 * PAGE, 1, 1);
   const end = () => {
@@ -73,7 +73,7 @@ const changes: readonly Change[] = [
     name: 'disableDirtyTracking',
     ioctls: [GET, GET, SET, SET],
     run: memory => memory.disableDirtyTracking(),
-    undo: memory => memory.enableDirtyTracking(),
+    undo: memory => memory.enableDirtyTracking({ source: 'bitmap' }),
   },
 ];
 
