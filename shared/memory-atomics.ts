@@ -99,7 +99,10 @@ export class MemoryAtomics {
     return old as T;
   }
 
-  /** Stores `value` if the word holds `expected`; returns what it held. The page counts as dirty only if it stored. */
+  /**
+   * Stores `value` if the word holds `expected`; returns what it held. The page is marked dirty only if
+   * it stored; source 'pagemap' sees every compareExchange as a write, as the processor does.
+   */
   compareExchange<T, W>(addr: U64, layout: Layout<T, W>, expected: W, value: W): T {
     const comparand = check(layout, expected);
     const operand = check(layout, value);

@@ -52,7 +52,7 @@ const dirty = (memory: KvmMemory) =>
 test('addRegion(): the table is as before', async () => {
   await using vm = await threeSlots();
   const { memory } = vm;
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
   const before = layout(memory);
   const fds = fdCount();
 
@@ -77,14 +77,14 @@ test('enableDirtyTracking(): off again in all slots, and complete when it works'
 
   const failed = await failEachIoctl({
     prepare: () => {},
-    run: () => memory.enableDirtyTracking(),
+    run: () => memory.enableDirtyTracking({ source: 'bitmap' }),
     undo: () => memory.disableDirtyTracking(),
     async afterFailure(error) {
       assert.is(error.code, 'ERR_SYSCALL');
       assert.is(await codeOf(() => memory.getDirtyPages()), 'ERR_DIRTY_TRACKING_OFF');
     },
   });
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
   await runToEnd(vm);
 
   assert.is(failed.filter(name => name === 'KVM_SET_USER_MEMORY_REGION').length, 3);
@@ -99,9 +99,9 @@ test('enableDirtyTracking(): after a failure at the last slot the others do not 
   const { memory } = vm;
 
   native().injectFault('KVM_SET_USER_MEMORY_REGION', 3, ENOMEM);
-  assert.is(await codeOf(() => memory.enableDirtyTracking()), 'ERR_SYSCALL');
+  assert.is(await codeOf(() => memory.enableDirtyTracking({ source: 'bitmap' })), 'ERR_SYSCALL');
   await runToEnd(vm);
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
 
   // What the guest wrote while tracking was off is nobody's business.
   assert.equal(dirty(memory), []);
@@ -110,7 +110,7 @@ test('enableDirtyTracking(): after a failure at the last slot the others do not 
 test('getDirtyPages(): a failing slot loses nothing that the others have given', async () => {
   await using vm = await threeSlots();
   const { memory } = vm;
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
   await runToEnd(vm);
   memory.write(SECOND, Uint8Array.of(1));
   const reports: number[][][] = [];
@@ -136,7 +136,7 @@ test('getDirtyPages(): a failing slot loses nothing that the others have given',
 test('setReadOnly(): a region that is being split is whole again after each failure', async () => {
   await using vm = await threeSlots();
   const { memory } = vm;
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap' });
   memory.write(SECOND, Uint8Array.of(1));
   const before = layout(memory);
 

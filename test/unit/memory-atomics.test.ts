@@ -66,9 +66,9 @@ test('misaligned, big-endian, floating and compound layouts are refused', async 
   assert.is(await codeOf(() => memory.atomics.notify(0, u32le, -1)), 'ERR_OUT_OF_RANGE');
 });
 
-test('what stores is dirty, what only looks is not', () => {
+test('what stores is marked, what only looks is not', () => {
   using memory = new KvmMemory(8 * 4096);
-  memory.enableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'host' });
   memory.atomics.load(0, u32le);
   memory.atomics.compareExchange(0x1000, u32le, 5, 6);
   memory.atomics.add(0x2000, u32le, 0);
