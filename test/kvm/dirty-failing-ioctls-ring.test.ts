@@ -1,0 +1,5 @@
+// Failing ioctls of KVM's dirty rings.
+
+import { testFailingIoctls } from '../dirty-failing.ts';
+
+testFailingIoctls('ring and guest');
