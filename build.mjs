@@ -286,6 +286,11 @@ const jobs = {
     await buildPrograms(['bench']);
     await node(`build/bench/${name}.js`, args);
   },
+  async soak([name, ...args]) {
+    await buildAll();
+    await buildPrograms(['test']);
+    await node(`build/test/soak/${name}.js`, args);
+  },
   async sanitize(args) {
     await buildAll();
     await buildPrograms(['test']);
