@@ -55,7 +55,7 @@ export interface Selection {
   /** May change with attachments. */
   readonly name: DirtySourceName;
   readonly sources: readonly DirtySource[];
-  /** What to take when these do not start; without it the error is the caller's. */
+  /** What to take when these are refused (`ERR_DIRTY_SOURCE`) when they start; without it the error is the caller's. */
   readonly fallback?: () => Selection;
 }
 

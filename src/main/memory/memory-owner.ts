@@ -280,7 +280,9 @@ export class MemoryOwner {
         tracker.enable(selection, options);
         return;
       } catch (error) {
-        if (selection.fallback === undefined) throw error;
+        // A source that cannot track this memory is not taken; one that failed is the caller's to know of.
+        const isRefusal = error instanceof HypervisorError && error.code === 'ERR_DIRTY_SOURCE';
+        if (!isRefusal || selection.fallback === undefined) throw error;
         selection = selection.fallback();
       }
     }
