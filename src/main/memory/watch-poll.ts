@@ -8,9 +8,9 @@ import type { DirtyCursor } from './dirty-cursor.ts';
 import type { DirtyTracker } from './dirty-tracker.ts';
 import { endOf, type OwnedRegion } from './region-list.ts';
 
-/** Pages that were written past the API; and which report came next when they were found. */
+/** Pages that were written past the API; and how many watches had been opened when they were found: those that come later are not told. */
 export interface RawPages extends AddressRange {
-  readonly turn: number;
+  readonly opened: number;
 }
 
 export interface WatchPollHost {
@@ -19,8 +19,8 @@ export interface WatchPollHost {
   regions(): readonly OwnedRegion[];
   /** One byte per page of a watched region: 1 = written through the API, or for the guest, since it was last taken. */
   touched(region: OwnedRegion): Uint8Array | undefined;
-  /** Which report comes next. */
-  turn(): number;
+  /** Watches opened so far. */
+  opened(): number;
   /** Tells of what was found. */
   tell(found: readonly RawPages[]): void;
 }
@@ -48,7 +48,7 @@ export class WatchPoll {
    * @throws `ERR_SYSCALL`, and nothing is lost
    */
   collect(): void {
-    const { tracker, turn } = this.#host;
+    const { tracker } = this.#host;
     if (tracker.source !== 'pagemap') {
       this.#drop();
       return;
@@ -67,7 +67,7 @@ export class WatchPoll {
         // SAFETY: pairs come in twos.
         const start = pairs[index] as number;
         const end = start + (pairs[index + 1] as number);
-        this.#note(region, touched, Math.max(start, region.guestAddr), Math.min(end, endOf(region)), turn());
+        this.#note(region, touched, Math.max(start, region.guestAddr), Math.min(end, endOf(region)));
       }
     }
     harvest.commit();
@@ -85,15 +85,16 @@ export class WatchPoll {
   }
 
   /** The pages of [start, end) that nobody has reported a write to. */
-  #note(region: OwnedRegion, touched: Uint8Array, start: number, end: number, turn: number): void {
+  #note(region: OwnedRegion, touched: Uint8Array, start: number, end: number): void {
+    const opened = this.#host.opened();
     for (let at = start; at < end; at += PAGE_SIZE) {
       // A store that was reported marks its page after it: a page that is written and not touched has another writer. (One that was stored to
       // and is not touched yet, in this very moment, is told of twice.)
       if (Atomics.exchange(touched, (at - region.guestAddr) / PAGE_SIZE, 0) !== 0) continue;
       const last = this.#found.at(-1);
-      if (last?.end === at && last.turn === turn)
+      if (last?.end === at && last.opened === opened)
         this.#found[this.#found.length - 1] = { ...last, end: at + PAGE_SIZE };
-      else this.#found.push({ start: at, end: at + PAGE_SIZE, turn });
+      else this.#found.push({ start: at, end: at + PAGE_SIZE, opened });
     }
   }
 

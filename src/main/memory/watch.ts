@@ -47,6 +47,8 @@ export interface WatchHost extends Pick<WatchPollHost, 'tracker' | 'regions'> {
 export class Watch {
   readonly guestAddr: number;
   readonly size: number;
+  /** @internal Counts the memory's watches. */
+  readonly number: number;
   /** @internal Milliseconds; undefined: never. */
   readonly everyMs: number | undefined;
   readonly #callback: WatchCallback;
@@ -55,7 +57,8 @@ export class Watch {
   readonly #since: number;
 
   /** @internal Use `memory.watch()`. */
-  constructor(request: WatchRequest, list: WatchList) {
+  constructor(request: WatchRequest, number: number, list: WatchList) {
+    this.number = number;
     this.guestAddr = request.start;
     this.size = request.end - request.start;
     this.everyMs = request.everyMs;
@@ -141,6 +144,7 @@ export class WatchList {
   readonly #touched = new WeakMap<OwnedRegion, SharedArrayBuffer>();
   readonly #poll: WatchPoll;
   #ring: WatchRing | undefined;
+  #opened = 0;
   #serving = false;
 
   constructor(host: WatchHost) {
@@ -152,7 +156,7 @@ export class WatchList {
         const buffer = this.#touched.get(region);
         return buffer === undefined ? undefined : new Uint8Array(buffer);
       },
-      turn: () => this.turn,
+      opened: () => this.#opened,
       tell: found => this.#tellRaw(found),
     });
   }
@@ -203,7 +207,8 @@ export class WatchList {
   open(request: WatchRequest): Watch {
     this.#ring ??= new WatchRing(createWatchRing());
     if (request.everyMs !== undefined) this.#poll.collect();
-    const watch = new Watch(request, this);
+    this.#opened += 1;
+    const watch = new Watch(request, this.#opened, this);
     this.#watches.add(watch);
     try {
       this.#host.follow();
@@ -231,26 +236,25 @@ export class WatchList {
   }
 
   /** Reports in a row, as the queue has them: for each writer in the order of its writes. */
-  deliver(ring: WatchRing): void {
+  #deliver(ring: WatchRing): void {
     for (let left = REPORTS_PER_ROUND; left > 0; left--) {
       const report = ring.take();
       if (report === undefined) return;
-      this.tell(fromReport(report, this.#host.whoIs(report.writer)), report.turn);
+      this.#tell(fromReport(report, this.#host.whoIs(report.writer)), report.turn, () => true);
     }
   }
 
-  /** Tells every watch that the write concerns. A callback may open and close watches. `raw`: for those that ask for such only. */
-  tell(write: WatchedWrite, turn: number, raw = false): void {
-    for (const watch of [...this.#watches]) {
-      if (this.#watches.has(watch) && !(raw && watch.everyMs === undefined)) watch.deliver(write, turn);
-    }
+  /** Tells every watch that the write concerns. A callback may open and close watches. */
+  #tell(write: WatchedWrite, turn: number, concerns: (watch: Watch) => boolean): void {
+    for (const watch of [...this.#watches]) if (this.#watches.has(watch) && concerns(watch)) watch.deliver(write, turn);
   }
 
   /** What was reported first, then what nobody has reported. */
   #tellRaw(found: readonly RawPages[]): void {
-    if (this.#ring !== undefined) this.deliver(this.#ring);
-    for (const { start, end, turn } of found) {
-      this.tell({ guestAddr: start, size: end - start, writer: { kind: 'unknown' } }, turn, true);
+    if (this.#ring !== undefined) this.#deliver(this.#ring);
+    for (const { start, end, opened } of found) {
+      const write: WatchedWrite = { guestAddr: start, size: end - start, writer: { kind: 'unknown' } };
+      this.#tell(write, this.turn, watch => watch.everyMs !== undefined && watch.number <= opened);
     }
   }
 
@@ -266,7 +270,7 @@ export class WatchList {
     await Promise.resolve();
     for (let round = 1; !this.isEmpty; round++) {
       const { bell } = ring;
-      this.deliver(ring);
+      this.#deliver(ring);
       // A report between the look at the bell and here ends the wait at once.
       const wait = ring.wait(bell);
       if (wait.async) await wait.value;
