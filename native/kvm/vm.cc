@@ -89,8 +89,9 @@ sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint6
   if (rings_ != nullptr) return rings_->MoveSlot(id, sink, first);
   const Slot* slot = FindSlot(id);
   if (slot == nullptr) return sys::SysError{ENOENT, "KVM_GET_DIRTY_LOG"};
-  // Not cleared: the kernel writes all of it, or it is not looked at.
-  log_.resize(static_cast<size_t>((slot->pages() + 63) / 64));
+  // Neither cleared nor made smaller: the kernel writes all that is looked at, and words that come back would be cleared.
+  const auto words = static_cast<size_t>((slot->pages() + 63) / 64);
+  if (log_.size() < words) log_.resize(words);
   kvm_dirty_log request = {};
   request.slot = id;
   // SAFETY: the kernel writes ALIGN(pages, 64) / 8 bytes; pages come from the slot that the kernel accepted from us,
@@ -106,9 +107,10 @@ sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint6
 }
 
 sys::Result<void> Vm::ClearLogged(uint32_t id, uint64_t pages) {
-  for (size_t chunk = 0; chunk < log_.size(); chunk += kClearWords) {
+  const auto words = static_cast<size_t>((pages + 63) / 64);
+  for (size_t chunk = 0; chunk < words; chunk += kClearWords) {
     size_t begin = chunk;
-    size_t end = std::min(chunk + kClearWords, log_.size());
+    size_t end = std::min(chunk + kClearWords, words);
     while (begin < end && log_[begin] == 0) ++begin;
     if (begin == end) continue;
     while (log_[end - 1] == 0) --end;

@@ -20,6 +20,16 @@ void StoreWord(uint8_t* at, uint64_t word) { memcpy(at, &word, 8); }
 /** The lowest `count` bits, 1 to 64. */
 uint64_t LowBits(uint64_t count) { return ~uint64_t{0} >> (64 - count); }
 
+/** The first word from `index` on that may not be zero; at most `end`. Looks at four at a time: most of a large bitmap is zero. */
+[[gnu::always_inline]] inline uint64_t SkipZeroWords(const uint8_t* bits, uint64_t index, uint64_t end) {
+  while (index + 4 <= end) {
+    const uint8_t* at = bits + 8 * index;
+    if ((LoadWord(at) | LoadWord(at + 8) | LoadWord(at + 16) | LoadWord(at + 24)) != 0) break;
+    index += 4;
+  }
+  return index;
+}
+
 /**
  * The words of a bitmap, aligned to its first byte: word i has bits [64 i, 64 i + 64). The last may be shorter than 8 bytes;
  * what is missing reads as zero.
@@ -35,14 +45,9 @@ class Words {
     memcpy(&word, bits_ + 8 * index, bytes_ - 8 * index);
     return word;
   }
-  /** The first word from `index` on that may not be zero; at most `end`. Looks at four at a time. */
+  /** The first word from `index` on that may not be zero; at most `end`. */
   uint64_t SkipZeros(uint64_t index, uint64_t end) const {
-    while (index + 4 <= end && 8 * index + 32 <= bytes_) {
-      const uint8_t* at = bits_ + 8 * index;
-      if ((LoadWord(at) | LoadWord(at + 8) | LoadWord(at + 16) | LoadWord(at + 24)) != 0) break;
-      index += 4;
-    }
-    return index;
+    return SkipZeroWords(bits_, index, std::min(end, bytes_ / 8));
   }
 
  private:
@@ -81,7 +86,10 @@ size_t OrBits(const PageSink& sink, uint64_t first, const uint64_t* words, uint6
   const uint64_t end = (pages + 63) / 64;
   for (uint64_t index = 0; index < end; ++index) {
     uint64_t word = words[index];
-    if (word == 0) continue;
+    if (word == 0) {
+      index = SkipZeroWords(reinterpret_cast<const uint8_t*>(words), index + 1, end) - 1;
+      continue;
+    }
     if (index == end - 1) word &= LowBits(pages - 64 * index);
     if (word == 0) continue;
     found += static_cast<size_t>(std::popcount(word));
@@ -226,9 +234,14 @@ RangesEnd BitRanges(const uint8_t* bits, uint64_t first, uint64_t pages, uint64_
 }
 
 void DistributeBits(uint8_t* from, std::span<uint8_t* const> to, size_t bytes) {
-  for (size_t at = 0; at < bytes; at += 8) {
+  const uint64_t end = bytes / 8;
+  for (uint64_t index = SkipZeroWords(from, 0, end); index < end; ++index) {
+    const size_t at = 8 * index;
     const uint64_t word = LoadWord(from + at);
-    if (word == 0) continue;
+    if (word == 0) {
+      index = SkipZeroWords(from, index + 1, end) - 1;
+      continue;
+    }
     for (uint8_t* each : to) StoreWord(each + at, LoadWord(each + at) | word);
     StoreWord(from + at, 0);
   }
