@@ -78,7 +78,7 @@ export async function runRounds(measure: Measure, progress: (share: number) => v
     rounds,
     ours: spread(ours),
     theirs: spread(theirs),
-    ratio: spread(ours.map((value, index) => value / (theirs[index] ?? Number.NaN))),
+    ratio: spread(ours.map((value, index) => ratioOf(value, theirs[index] ?? Number.NaN))),
   };
   if (goal === undefined) return result;
   return {
@@ -88,10 +88,14 @@ export async function runRounds(measure: Measure, progress: (share: number) => v
   };
 }
 
-/** A histogram holds integers: values go in as thousandths, at three significant digits and better. */
+/** Nothing on both sides is the same on both sides. */
+const ratioOf = (ours: number, theirs: number) => (ours === theirs ? 1 : ours / theirs);
+
+/** A histogram holds integers from 1 on: values go in as thousandths, at three significant digits and better. */
 function spread(values: readonly number[]): Spread {
-  const histogram = createHistogram({ lowest: 1, highest: Number.MAX_SAFE_INTEGER, figures: 4 });
-  for (const value of values) histogram.record(Math.max(1, Math.round(value * 1000)));
+  const highest = Number.MAX_SAFE_INTEGER;
+  const histogram = createHistogram({ lowest: 1, highest, figures: 4 });
+  for (const value of values) histogram.record(Math.min(highest, Math.max(1, Math.round(value * 1000))));
   return {
     median: histogram.percentile(50) / 1000,
     p5: histogram.percentile(5) / 1000,

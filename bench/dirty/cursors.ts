@@ -14,7 +14,7 @@ const CLEAN_HARVESTS = 20;
 export async function openCursors(_baseline: Baseline, plan: Plan, source: SourceName, bytes: number): Promise<Part> {
   const pages = bytes / PAGE;
   const writer: WriterName = source === 'host' ? 'api' : source === 'pagemap' ? 'raw' : 'guest';
-  const options = { source, bytes, vcpus: writer === 'guest' ? 1 : 0 };
+  const options = { source, bytes, vcpus: writer === 'guest' ? 1 : 0, populate: source === 'pagemap' };
   const alone = await Ours.open(options);
   const both = await Ours.open(options);
   await alone.start();

@@ -34,7 +34,8 @@ export async function warmUp(): Promise<void> {
 /** Opens memory of one size with one source, on both sides. */
 export async function openHarvest(baseline: Baseline, plan: Plan, source: SourceName, bytes: number): Promise<Part> {
   const writer = WRITERS[source];
-  const options = { source, bytes, vcpus: writer === 'guest' ? 1 : 0 };
+  // What is not there has no protection for the kernel's tracking to scan; to the others it is all the same.
+  const options = { source, bytes, vcpus: writer === 'guest' ? 1 : 0, populate: source === 'pagemap' };
   const ours = await Ours.open(options);
   const theirs = await Theirs.open(baseline, options);
   await ours.start();
