@@ -57,7 +57,10 @@ class DirtyRings {
   sys::Result<uint64_t> Collect();
   /** The same for one vCPU's ring, which KVM_RUN said is full. On that vCPU's thread. */
   sys::Result<uint64_t> EmptyFull(uint32_t index);
-  /** Moves what was gathered of a slot, see GatheredPages::MoveTo. ENOENT ("KVM_RESET_DIRTY_RINGS") when it does not log. */
+  /**
+   * Moves what was gathered of a slot, see GatheredPages::MoveTo; never a page whose entry is not reset. ENOENT ("KVM_RESET_DIRTY_RINGS") when
+   * it does not log.
+   */
   sys::Result<size_t> MoveSlot(uint32_t id, const sys::PageSink& sink, uint64_t first);
 
   /** Zeros for a vCPU that was never there. */
