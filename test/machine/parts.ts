@@ -38,7 +38,7 @@ const MODULES = ['virtio_pci', 'virtio_blk', 'kvm', 'kvm_amd'];
 const SYSTEM_FILES = ['/usr/share/seabios/bios-256k.bin'];
 
 /** What tests read from the project, besides the packages of node_modules. */
-const PROJECT = ['package.json', 'dist', 'prebuilds', 'build/test', 'build/guest', 'build/examples'];
+const PROJECT = ['package.json', 'ARCHITECTURE.md', 'dist', 'prebuilds', 'build/test', 'build/guest', 'build/examples'];
 
 export interface Parts {
   readonly kernel: string;
