@@ -73,7 +73,13 @@ export interface NativeVm {
    * `writers`, where given, takes each page's writer code (shared/writer.ts), index = bit number in `into`: the ring's vCPU, or `guestWriter`.
    * A failure loses nothing: what was ORed stays, what was not is reported again.
    */
-  orDirtyLog(slot: number, into: Uint8Array, firstBit: number, writers: Uint16Array | null, guestWriter: number): number;
+  orDirtyLog(
+    slot: number,
+    into: Uint8Array,
+    firstBit: number,
+    writers: Uint16Array | null,
+    guestWriter: number,
+  ): number;
   /**
    * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: GET only copies, CLEAR write-protects. `initiallySet`: slots that begin to log report every page,
    * and are write-protected chunk by chunk as they are cleared. Before logging begins; may be called again while no slot logs.
@@ -135,6 +141,17 @@ export interface NativeVcpu {
   close(): void;
 }
 
+/** KVM's own counters of a vCPU. Readable while it runs; keeps the kernel's VM alive until it is closed. */
+export interface NativeVcpuCounters {
+  /**
+   * The counter `name` as KVM calls it, undefined where this KVM has none by that name. 'pf_taken': the guest's page faults that KVM handled;
+   * under dirty logging by write protection, that is one for each first write to a page (and for each first access to one that is not mapped yet).
+   */
+  read(name: string): number | undefined;
+  /** Idempotent. */
+  close(): void;
+}
+
 /**
  * Write tracking of this process's memory, whoever writes: guests, threads through any view, system calls. One thread. Ranges are page-aligned host
  * addresses. Blind to other mappings of the same memfd or file, and to other processes.
@@ -180,7 +197,13 @@ export interface NativeAddon {
    * 4096 pages, which writers set after the marks: where it is zero, the marks are not looked at; it is taken before them.
    * `writers`, where given, gets the mark's value for each marked page. Returns how many marks were found.
    */
-  takeMarks(marks: Uint8Array, summary: Uint8Array, pages: number, into: Uint8Array, writers: Uint16Array | null): number;
+  takeMarks(
+    marks: Uint8Array,
+    summary: Uint8Array,
+    pages: number,
+    into: Uint8Array,
+    writers: Uint16Array | null,
+  ): number;
   /** Number of bits set among [first, first + count) of `bits` (LSB first). */
   countBits(bits: Uint8Array, first: number, count: number): number;
   /**
@@ -201,6 +224,8 @@ export interface NativeAddon {
    * `vmFd` must be the very `fd` of the NativeVm that enabled them: a vCPU made through a duplicate has a ring that nobody empties.
    */
   createVcpu(vmFd: number, index: number, stats: Uint8Array): NativeVcpu;
+  /** KVM_GET_STATS_FD on a vCPU's descriptor (Linux >= 5.14), on any thread. Blocks while the vCPU is in KVM_RUN. */
+  openVcpuCounters(vcpuFd: number): NativeVcpuCounters;
   /** gettid(). */
   threadId(): number;
   /** tgkill(getpid(), tid, the kick signal). False when the thread is gone (ESRCH). */

@@ -164,6 +164,27 @@ function startInRealMode(vcpu) {
   vcpu.setState('regs', new Uint8Array(regs.buffer));
 }
 
+function rings() {
+  const system = addon.openSystem(device);
+  const vm = system.createVm();
+  if (vm.checkExtension(192) === 0) return;
+  vm.enableDirtyRing(1024);
+  const { buffer, hostAddr } = addon.mapMemory({ size: 0x10_0000, kind: 'anonymous', name: 'ring guest' });
+  new Uint8Array(buffer).set([0xa2, 0x00, 0x20, 0xf4], 0x1000);
+  vm.setMemoryRegion(0, 1, 0, buffer.byteLength, hostAddr, buffer);
+  const vcpu = addon.createVcpu(vm.fd, 0, new Uint8Array(new SharedArrayBuffer(STATS_BYTES)));
+  startInRealMode(vcpu);
+  assert.equal(vcpu.run(), 0);
+  assert.ok(vm.collectRings() >= 1);
+  const into = new Uint8Array(32);
+  const writers = new Uint16Array(256);
+  assert.ok(vm.orDirtyLog(0, into, 0, writers, 0x4000) >= 1);
+  assert.deepEqual([into[0] & 4, writers[2]], [4, 0x8000]);
+  assert.deepEqual({ ...vm.ringCounters(0), entries: 0 }, { entries: 0, fullExits: 0, overflows: 0 });
+  vm.close();
+  vcpu.close();
+}
+
 function vcpus() {
   machine((system, vm) => {
     const stats = new Uint8Array(new SharedArrayBuffer(STATS_BYTES));
@@ -207,6 +228,22 @@ function vcpus() {
     for (const forged of [undefined, null, 5, {}, vcpu, Object.create(vm)]) {
       throws('ERR_INVALID_ARG_TYPE', () => vm.close.call(forged));
     }
+    const counters = addon.openVcpuCounters(vcpu.fd);
+    assert.ok(counters.read('exits') >= 2);
+    assert.equal(counters.read('none by this name'), undefined);
+    counters.close();
+    throws('ERR_DISPOSED', () => counters.read('exits'));
+    throws('ERR_SYSCALL', () => addon.openVcpuCounters(0));
+    assert.equal(vcpu.failedCall, 'KVM_RUN');
+    vm.setManualLog(true, false);
+    vm.orDirtyLog(0, log, 0, null, 0);
+    vm.clearDirtyLog(0);
+    vm.setManualLog(false, false);
+    throws('ERR_SLOT_UNKNOWN', () => vm.clearDirtyLog(9));
+    throws('ERR_DIRTY_SOURCE', () => vm.collectRings());
+    throws('ERR_DIRTY_SOURCE', () => vm.ringCounters(0));
+    throws('ERR_OUT_OF_RANGE', () => vm.enableDirtyRing(1000));
+    throws('ERR_SYSCALL', () => vm.enableDirtyRing(1024));
     const attached = addon.attachVm(vm.fd);
     attached.close();
     if (isMainThread) {
@@ -229,7 +266,10 @@ memory();
 bitmaps();
 pageTracker();
 thread();
-if (existsSync(device)) vcpus();
+if (existsSync(device)) {
+  vcpus();
+  rings();
+}
 
 if (isMainThread) {
   // Buffers that outlive the worker that made them, and the last reference dropped here.
