@@ -126,6 +126,16 @@ test('a watch on read-only memory: the store is a device’s, and no write', asy
   assert.equal(seen, []);
 });
 
+test('an instruction that KVM cannot emulate ends the VM, and the error says why it had to', async () => {
+  const unknown = code([0xdd, 0x1d, ...le32(AREA)], [0xf4]); // fstp qword ptr [AREA]; hlt
+  const { result, seen } = await runWatched(unknown, { mode: 32 }, { guestAddr: AREA, size: 8, count: 0 });
+
+  assert.is(result.reason, 'error');
+  assert.is(result.error?.code, 'ERR_VCPU_INTERNAL');
+  assert.match(result.error?.message ?? '', /watched page/);
+  assert.equal(seen, []);
+});
+
 /** Each vCPU counts to ROUNDS in a word of its own. */
 const ROUNDS = 20_000;
 const counting = code(

@@ -142,7 +142,8 @@ export abstract class TrackedMemory extends TracedMemory {
    * keep the process alive.
    *
    * The guest's writes to the pages of the range, also outside of it, become exits (some 10 to 30 µs each): their slot is read-only, and KVM
-   * emulates the instruction. An instruction that KVM cannot emulate ends the VM (`ERR_VCPU_INTERNAL`). An atomic instruction
+   * emulates the instruction. An instruction that KVM cannot emulate ends the VM (`ERR_VCPU_INTERNAL`), or is never got past
+   * (`fxsave`, seen with PVM: the vCPU stays in KVM_RUN until it is stopped). An atomic instruction
    * (`lock xadd`) is a load and a store there, not atomic against other vCPUs and threads. Where the guest's own page tables lie is
    * nothing to watch: KVM sets no accessed and dirty bits in read-only memory. Regions are split at those pages, as setReadOnly does, until
    * the watch is closed. A guest's write to what is read-only is none. Addresses whose region is removed have no writes, until one is added
