@@ -12,15 +12,15 @@ const test = sourceSuite('ring', 'dirty source ring');
 
 const RING = { source: 'ring', ringEntries: 1024 } as const satisfies DirtyTrackingOptions;
 const AREA = 0x100_0000;
-/** Of each vCPU; several times the ring. */
-const PAGES = 5000;
+/** Of each vCPU; half as many again as its ring holds. */
+const PAGES = 1536;
 const ALL = 2 * PAGES;
 
-/** vCPU i writes a word to each of its 5000 pages, and halts. */
+/** vCPU i writes a word to each of its 1536 pages, and halts. */
 const writing = code(
-  [0xb9, 0x88, 0x13, 0x00, 0x00], //       mov ecx, 5000
+  [0xb9, 0x00, 0x06, 0x00, 0x00], //       mov ecx, 1536
   [0x89, 0xf8], //                         mov eax, edi
-  [0x69, 0xc0, 0x00, 0x80, 0x38, 0x01], // imul eax, eax, 5000 * 4096
+  [0x69, 0xc0, 0x00, 0x00, 0x60, 0x00], // imul eax, eax, 1536 * 4096
   [0x05, 0x00, 0x00, 0x00, 0x01], //       add eax, AREA
   at('page'),
   [0x89, 0x08], //                         mov [rax], ecx
@@ -47,7 +47,7 @@ const areaPages = (pages: readonly number[]) =>
   pages.filter(page => page >= AREA / PAGE).map(page => page - AREA / PAGE);
 const everyPage = Array.from({ length: ALL }, (_, page) => page);
 
-test('rings that are full many times over lose no page', async () => {
+test('rings that become full lose no page', async () => {
   await using vm = await machine(RING);
   assert.is(vm.memory.dirtySource, 'ring');
   await vm.start();
@@ -91,13 +91,11 @@ test("KVM's bitmap cannot be had of a VM with rings, nor rings of a VM without t
   assert.is(await codeOf(() => other.memory.enableDirtyTracking({ source: 'ring' })), 'ERR_DIRTY_SOURCE');
 });
 
-test('the default size, and the largest', async () => {
-  for (const options of [{ source: 'ring' }, { source: 'ring', ringEntries: 65_536 }] as const) {
-    await using vm = await machine(options);
-    await vm.start();
-    await vm.finished;
-    assert.is(areaPages(dirtyPages(vm.memory)).length, ALL);
-  }
+test('rings of the default size, which never become full here', async () => {
+  await using vm = await machine({ source: 'ring' });
+  await vm.start();
+  await vm.finished;
+  assert.equal(areaPages(dirtyPages(vm.memory)), everyPage);
 });
 
 test.run();

@@ -92,7 +92,7 @@ for (const [name, needs, options] of WAYS) {
     await using vm = await startWriting(options);
     const { memory } = vm;
     const copy = fullCopy(memory);
-    for (let round = 0; round < 50; round++) {
+    for (let round = 0; round < 20; round++) {
       replay(memory, copy);
       await sleep(1);
     }
@@ -106,7 +106,7 @@ for (const [name, needs, options] of WAYS) {
     await using vm = await startWriting(options.source === 'ring' ? options : false);
     const { memory } = vm;
     const copy: Copy = new Map();
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 5; round++) {
       memory.disableDirtyTracking();
       await sleep(1);
       memory.enableDirtyTracking({ ...later, initially: 'dirty' });
@@ -123,7 +123,7 @@ for (const [name, needs, options] of WAYS) {
     await using vm = await startWriting(options);
     const { memory } = vm;
     const copy = fullCopy(memory);
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 8; round++) {
       // Writes to the read-only part become accesses that nobody claims.
       memory.setReadOnly(AREA + 65 * PAGE, 3 * PAGE, true);
       memory.addRegion(0x200_0000, 5 * PAGE, { contents: Uint8Array.of(round) });
@@ -146,7 +146,7 @@ switching('between pagemap and both kinds of log', async () => {
   await using vm = await startWriting({ source: 'bitmap' });
   const { memory } = vm;
   const copy = fullCopy(memory);
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 5; round++) {
     for (const options of [
       { source: 'pagemap' },
       { source: 'bitmap', log: 'manual' },
