@@ -77,10 +77,10 @@ async function startWriting(dirtyTracking: false | DirtyTrackingOptions): Promis
 }
 
 const WAYS: [name: string, needs: 'pagemap' | 'bitmap' | 'ring', options: DirtyTrackingOptions][] = [
+  ['ring', 'ring', { source: 'ring', ringEntries: 1024 }],
   ['pagemap', 'pagemap', { source: 'pagemap' }],
   ['bitmap, plain', 'bitmap', { source: 'bitmap', log: 'plain' }],
   ['bitmap, manual', 'bitmap', { source: 'bitmap', log: 'manual' }],
-  ['ring', 'ring', { source: 'ring', ringEntries: 1024 }],
 ];
 
 for (const [name, needs, options] of WAYS) {
