@@ -199,6 +199,11 @@ function render(outcomes: readonly Outcome[]): string {
   return `${table([head, ...rows], { columns: { 6: { width: 50, wrapWord: true } } })}${failures.join('')}`;
 }
 
+// One of several: when the process that asked for it has gone, so has the reason to go on.
+process.once('disconnect', () => process.exit(1));
+// Being able to hear of that keeps nobody alive.
+process.channel?.unref();
+
 const chosen = options();
 const outcomes = chosen.source === 'all' ? await runAll(chosen) : await runSingle(chosen.source, chosen);
 process.stdout.write(

@@ -57,10 +57,14 @@ const RING_ENTRIES = 1024;
 /** The second consumer harvests once in so many harvests of the first. */
 const SLOW_RHYTHM = 7;
 const STEPS_MAX = 60;
+/** With a number of harvests to reach: longer rounds, and writers that leave most of the processors to the consumers. */
+const STEPS_MAX_COUNTED = 600;
 const CHANGE_EVERY = 24;
 /** Writes in a burst of a writer's; 0: no pauses. And turns that a vCPU rests after a write. */
 const PACES = [0, 2, 8, 32] as const;
+const PACES_COUNTED = [2, 8, 32] as const;
 const RESTS = [0, 0, 20, 2000, 50_000] as const;
+const RESTS_COUNTED = [20, 2000, 50_000] as const;
 /** How many pages the vCPUs write to in a round. */
 const SPREADS = [3, 40, 400] as const;
 const PROBLEMS_SHOWN = 8;
@@ -179,6 +183,15 @@ class Soak implements AsyncDisposable {
     else await this.#vm[Symbol.asyncDispose]();
   }
 
+  get #isCounted(): boolean {
+    return Number.isFinite(this.#options.harvests);
+  }
+
+  /** The number of harvests: the round ends at once. */
+  get #reached(): boolean {
+    return this.#rounds > 2 && this.#steps >= this.#options.harvests;
+  }
+
   #done(): boolean {
     const { seconds, harvests, onProgress } = this.#options;
     const share = Math.max((performance.now() - this.#begin) / 1000 / seconds, this.#steps / harvests);
@@ -190,10 +203,14 @@ class Soak implements AsyncDisposable {
   async #round(): Promise<string[]> {
     const random = this.#random;
     this.#rounds += 1;
-    this.#writers.go(random.pick(PACES));
+    this.#writers.go(random.pick(this.#isCounted ? PACES_COUNTED : PACES));
     if (this.#rounds > 1) await this.#vm?.resume();
     if (this.#rounds === 2) this.#openSlow();
-    for (let step = random.below(STEPS_MAX); step >= 0; step--) {
+    for (
+      let step = random.below(this.#isCounted ? STEPS_MAX_COUNTED : STEPS_MAX);
+      step >= 0 && !this.#reached;
+      step--
+    ) {
       this.#step();
       // Blocked, as a consumer that waits for its network is; and now and then the event loop turns.
       Atomics.wait(this.#idle, 0, 0, random.below(4) / 8);
@@ -210,7 +227,7 @@ class Soak implements AsyncDisposable {
     // For the next round, while nobody runs: what the vCPUs write to, and how fast.
     if (this.#vm !== undefined) {
       writeList(this.#memory, random, random.pick(SPREADS));
-      setRest(this.#memory, VCPUS, random.pick(RESTS));
+      setRest(this.#memory, VCPUS, random.pick(this.#isCounted ? RESTS_COUNTED : RESTS));
     }
     return [];
   }
