@@ -77,12 +77,17 @@ export class VcpuLink {
   async close(): Promise<void> {
     if (this.#gone === undefined) {
       this.#retain();
-      const timer = setTimeout(() => void this.terminate(), CLOSE_GRACE_MS);
+      let terminated: Promise<void> | undefined;
+      const timer = setTimeout(() => {
+        terminated = this.terminate();
+      }, CLOSE_GRACE_MS);
       // The task's end may overtake the answer, and then says the same.
       await this.call(api => api.close() as Promise<void>).catch((error: unknown) => {
         if (this.#gone === undefined) throw error;
       });
       clearTimeout(timer);
+      // A thread that answered late is being ended all the same: the next VM must not get it.
+      await terminated;
     }
     await this.ended;
   }
