@@ -17,8 +17,10 @@ export function dirtyPages(memory: KvmMemory): number[] {
 
 type SourceName = keyof ReturnType<typeof probeDirtySources>;
 
-/** A suite that runs where the source works, and is skipped with the probe's reason elsewhere. */
+/** A suite that runs where the source works, and is skipped with the probe's reason elsewhere; REQUIRE_SOURCES names those that must work. */
 export function sourceSuite(source: SourceName, name: string): Suite {
   const { available, reason } = probeDirtySources()[source];
+  if (!available && process.env['REQUIRE_SOURCES']?.split(',').includes(source) === true)
+    throw new Error(`REQUIRE_SOURCES has ${source}, but: ${reason}`);
   return suiteUnless(available ? undefined : reason, name);
 }

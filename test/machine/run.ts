@@ -106,9 +106,10 @@ function selectFiles(): string[] {
   return files;
 }
 
-/** The script that the machine runs. A missing /dev/kvm is a failure there, never a skip. */
+/** The script that the machine runs. A missing /dev/kvm, or a ring that does not work, is a failure there, never a skip. */
 const job = (script: string, args: readonly string[]) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
 export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSeconds} TEST_SLOWNESS=${SLOWNESS} TEST_EMULATOR=qemu-tcg
+export REQUIRE_SOURCES=bitmap,ring,host
 cd /project
 node ${[script, ...args].map(word => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}
 exit $?
