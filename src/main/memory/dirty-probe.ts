@@ -187,7 +187,7 @@ class Bench {
     try {
       if (guest !== undefined) {
         const attachment = { vm: guest.vm, owned: false, quiescer: undefined, ring: name === 'ring', vcpus: 1 };
-        this.#slots.attach(attachment, [this.#region]);
+        this.#slots.attach(attachment, [this.#region], () => {});
       }
       for (const source of this.#sources) source.start([this.#region]);
     } catch (error) {

@@ -145,8 +145,7 @@ export class MemoryOwner {
   removeRegion(guestAddr: number): void {
     const region = this.#regions.find(each => each.guestAddr === guestAddr);
     if (region === undefined) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region begins at ${hex(guestAddr)}`);
-    this.#slots.replace([region], []);
-    this.#change([region], []);
+    this.#swap([region], []);
     this.tracker.dismiss(region);
     if (!this.#regions.some(({ mapping }) => mapping === region.mapping)) region.mapping.letGo();
   }
@@ -165,8 +164,7 @@ export class MemoryOwner {
   #become(next: readonly OwnedRegion[]): void {
     const gone = this.#regions.filter(region => !next.includes(region));
     const fresh = next.filter(region => !this.#regions.includes(region));
-    this.#slots.replace(gone, fresh);
-    this.#change(gone, fresh);
+    this.#swap(gone, fresh);
   }
 
   #refuseOverlap(guestAddr: number, size: number): void {
@@ -193,6 +191,11 @@ export class MemoryOwner {
     return new Set(this.#regions.flatMap(region => (region.slot === undefined ? [] : [region.slot])));
   }
 
+  /** Replaces regions: KVM's slots, then the list, with the vCPUs outside from the first slot that goes until all threads can know. */
+  #swap(gone: readonly OwnedRegion[], fresh: readonly OwnedRegion[]): void {
+    this.#slots.replace(gone, fresh, () => this.#change(gone, fresh));
+  }
+
   /** The new list, for this thread and then for all others. */
   #change(gone: readonly OwnedRegion[], fresh: readonly OwnedRegion[]): void {
     const kept = this.#regions.filter(region => !gone.includes(region));
@@ -209,17 +212,13 @@ export class MemoryOwner {
   attachVm(attachment: VmAttachment): void {
     this.refuseAttached();
     const slotted = this.#regions.map((region, slot) => ({ ...region, slot }));
-    this.#slots.attach(attachment, slotted);
-    this.#change(this.#regions, slotted);
+    this.#slots.attach(attachment, slotted, () => this.#change(this.#regions, slotted));
   }
 
   detachVm(): void {
     if (!this.#slots.attached) return;
-    this.#slots.detach(this.#regions);
-    this.#change(
-      this.#regions,
-      this.#regions.map(region => ({ ...region, slot: undefined })),
-    );
+    const bare = this.#regions.map(region => ({ ...region, slot: undefined }));
+    this.#slots.detach(this.#regions, () => this.#change(this.#regions, bare));
   }
 
   refuseAttached(): void {
@@ -257,8 +256,7 @@ export class MemoryOwner {
   }
 
   #replaceOne(region: OwnedRegion, next: OwnedRegion): void {
-    this.#slots.replace([region], [next]);
-    this.#change([region], [next]);
+    this.#swap([region], [next]);
   }
 
   // ── dirty tracking ──

@@ -87,26 +87,26 @@ export class Slots implements DirtySource {
     return this.#attached?.limit ?? 0;
   }
 
-  /** Makes `regions` (which have ids) the slots of `vm`. Nothing is attached when it throws. */
-  attach(attachment: VmAttachment, regions: readonly OwnedRegion[]): void {
+  /** Makes `regions` (which have ids) the slots of `vm`; `publish` as in replace(). Nothing is attached when it throws. */
+  attach(attachment: VmAttachment, regions: readonly OwnedRegion[], publish: () => void): void {
     const { vm, quiescer = CALLER_QUIESCES, vcpus } = attachment;
     const guestWriter = vcpus === 1 ? WRITER_VCPU : WRITER_GUEST;
     const attached: Attached = { ...attachment, quiescer, limit: slotLimit(vm), guestWriter, mode: PLAIN_LOG };
     this.#attached = attached;
     try {
       if (this.#logging) prepareLog(attached, { ...this.#mode, initiallySet: false });
-      this.replace([], regions);
+      this.replace([], regions, publish);
     } catch (error) {
       this.#attached = undefined;
       throw error;
     }
   }
 
-  /** Deletes the slots; the log of them is collected first. */
-  detach(regions: readonly OwnedRegion[]): void {
+  /** Deletes the slots; the log of them is collected first; `publish` as in replace(). */
+  detach(regions: readonly OwnedRegion[], publish: () => void): void {
     const attached = this.#attached;
     if (attached === undefined) return;
-    this.replace(regions, []);
+    this.replace(regions, [], publish);
     this.#attached = undefined;
     if (attached.owned) attached.vm.close();
   }
@@ -120,21 +120,27 @@ export class Slots implements DirtySource {
 
   /**
    * Deletes the slots of `old` and creates those of `next`, all or nothing; regions without an id are passed over. The dirty
-   * log of what is deleted is collected first, so nothing is lost, whether it succeeds or not.
+   * log of what is deleted is collected first, so nothing is lost, whether it succeeds or not. `publish` has the table follow, and is called last: before
+   * the vCPUs go on, since one that came to a page without a slot would store into what its old table still calls RAM.
    */
-  replace(old: readonly OwnedRegion[], next: readonly OwnedRegion[]): void {
+  replace(old: readonly OwnedRegion[], next: readonly OwnedRegion[], publish: () => void): void {
     const attached = this.#attached;
-    if (attached === undefined) return;
+    if (attached === undefined) {
+      publish();
+      return;
+    }
     const gone = old.filter(hasSlot);
     const fresh = next.filter(hasSlot);
     if (gone.length === 0) {
       // Only additions: no vCPU has to stop for them.
       this.#swap(attached.vm, gone, fresh);
+      publish();
       return;
     }
     attached.quiescer.quiesce(() => {
       this.collect(gone);
       this.#swap(attached.vm, gone, fresh);
+      publish();
     });
   }
 
