@@ -4,11 +4,13 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 
 #include "sys/checked_ioctl.h"
+#include "sys/proc_maps.h"
 
 // Source: include/uapi/linux/userfaultfd.h.
 #ifndef UFFD_USER_MODE_ONLY
@@ -54,11 +56,29 @@ constexpr uint64_t kPageIsWritten = 1 << 1;
 constexpr size_t kRegions = 2048;
 
 /**
- * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and tells KVM, after every
- * 512 runs that it finds, to drop the guest's view of everything up to the end of the range that was asked for: in one call over many GiB
- * that is quadratic. A call more costs a microsecond; the scan of a chunk, some thirty.
+ * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and tells
+ * KVM, after every 512 runs that it finds, to drop the guest's view of everything up to the end of the range that was
+ * asked for: in one call over many GiB that is quadratic. A call more costs a microsecond; the scan of a chunk, some
+ * thirty.
  */
 constexpr uint64_t kChunk = uint64_t{64} << 20;
+
+/**
+ * Has shared memory mapped by small pages. A page cache's huge page is mapped as one, is then tracked as one, and, when
+ * reclaim unmaps it, leaves a hole in the page table that a scan takes for clean, written or not. (Small pages leave an
+ * entry that counts as written.) Private memory has no such pages that could be written.
+ */
+Result<void> MapBySmallPages(uint64_t address, uint64_t size) {
+  auto shared = IsShared(address);
+  if (!shared.ok()) return shared.error();
+  if (!shared.value()) return {};
+  auto* memory = reinterpret_cast<void*>(address);
+  // hugetlbfs refuses: it has no other pages, and never unmaps one behind our back.
+  if (madvise(memory, size, MADV_NOHUGEPAGE) != 0) return {};
+  // SAFETY: drops the entries of the page table only; what is in shared memory stays there.
+  if (madvise(memory, size, MADV_DONTNEED) != 0) return LastError("madvise");
+  return {};
+}
 
 }  // namespace
 
@@ -87,9 +107,11 @@ Result<void> PageTracker::Register(uint64_t address, uint64_t size) {
   request.mode = UFFDIO_REGISTER_MODE_WP;
   auto registered = IoctlVoid(userfault_.get(), UFFDIO_REGISTER, "UFFDIO_REGISTER", &request);
   if (!registered.ok()) return registered;
-  auto protect = ScanRuns(address, size, [](uint64_t, uint64_t) {});
+  auto protect = MapBySmallPages(address, size);
+  if (protect.ok()) protect = ScanRuns(address, size, [](uint64_t, uint64_t) {});
   if (protect.ok()) return protect;
-  // Even if this fails too, nothing is wrong: writes are noted that nobody asks for, until the next Register() or Close().
+  // Even if this fails too, nothing is wrong: writes are noted that nobody asks for, until the next Register() or
+  // Close().
   if (auto undone = Unregister(address, size); !undone.ok()) {
   }
   return protect;
@@ -116,8 +138,8 @@ Result<void> PageTracker::ScanRuns(uint64_t address, uint64_t size, Found found)
     argument.return_mask = kPageIsWritten;
     // SAFETY: the kernel writes at most vec_len entries, and we own as many.
     auto done = IoctlOnce(pagemap_.get(), kPagemapScan, "PAGEMAP_SCAN", &argument);
-    // What is in the vector was protected again, so it has to be reported now, even when the call failed further on: it then
-    // does not say how many entries it wrote, but entries come in order, and those it did not write are zero.
+    // What is in the vector was protected again, so it has to be reported now, even when the call failed further on: it
+    // then does not say how many entries it wrote, but entries come in order, and those it did not write are zero.
     for (size_t i = 0; i < kRegions && regions_[i].end != 0; ++i) {
       found(std::max(regions_[i].start, address), std::min(regions_[i].end, end));
       regions_[i].end = 0;

@@ -16,6 +16,10 @@ namespace sys {
  */
 Result<bool> IsMapped(uint64_t address, uint64_t size, bool writable);
 
+/** Whether the mapping that `address` lies in is a shared one (of a file, a memfd, shared memory). False where nothing
+ * is mapped. */
+Result<bool> IsShared(uint64_t address);
+
 }  // namespace sys
 
 #endif  // NODE_KVM_SYS_PROC_MAPS_H_
