@@ -75,7 +75,7 @@ async function failEach(setup: Setup, operation: Operation): Promise<string[]> {
     }
   };
   const check = async (what: string) => {
-    await tracked.atRest(() => {
+    await tracked.settled(() => {
       for (const consumer of consumers) {
         consumer.replay(memory);
         consumer.assertEqual(memory, what);

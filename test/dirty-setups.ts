@@ -20,7 +20,9 @@ export interface Tracked extends AsyncDisposable {
   write(kind: Kind, addr: number, value?: bigint): void;
   /** Runs `body` with every vCPU outside KVM_RUN. */
   atRest<T>(body: () => T): Promise<T>;
-  /** At rest: the dirty pages above the lowest MiB as [page, pages], read and cleared. */
+  /** Runs `body` when everything that was written can be harvested. Quicker than `atRest` with most sources. */
+  settled<T>(body: () => T): Promise<T>;
+  /** When settled: the dirty pages above the lowest MiB as [page, pages], read and cleared. */
   dirty(): Promise<[number, number][]>;
 }
 
@@ -124,6 +126,9 @@ function tracked(
       await vm?.resume();
     }
   };
+  // A guest that waits for orders writes nothing. With rings, the last of what it wrote may be in none yet, until it leaves KVM_RUN.
+  const settled = <T>(body: () => T): Promise<T> =>
+    choice.tracking.source === 'ring' ? atRest(body) : Promise.resolve(body());
   return {
     memory,
     vm,
@@ -134,8 +139,9 @@ function tracked(
       else memory.view(addr, 8).set(new Uint8Array(BigUint64Array.of(value).buffer));
     },
     atRest,
+    settled,
     dirty: () =>
-      atRest(() =>
+      settled(() =>
         memory
           .getDirtyPages()
           .filter(({ guestAddr }) => guestAddr >= POKED_RAM)
