@@ -85,11 +85,40 @@ test('with tracking off, and with another source, raw stores are not seen; when 
   await sleep(5 * EVERY_MS);
   const before = writes.length;
   memory.enableDirtyTracking({ source: 'pagemap' });
-  await sleep(5 * EVERY_MS);
   view[0] = 3;
   await until(() => writes.length === 1, 'a report');
 
   assert.is(before, 0);
+});
+
+for (const [what, change] of [
+  ['another source', (memory: KvmMemory) => memory.enableDirtyTracking({ source: 'host' })],
+  ['nothing', (memory: KvmMemory) => memory.disableDirtyTracking()],
+] as const) {
+  test(`a raw store just before pagemap is replaced by ${what} is reported`, async () => {
+    using memory = tracked();
+    const writes = watched(memory, { guestAddr: PAGE, size: PAGE });
+    memory.view(PAGE, 1)[0] = 1;
+    change(memory);
+    await until(() => writes.length === 1, 'a report');
+
+    assert.is(writes[0]?.writer.kind, 'unknown');
+  });
+}
+
+test('watches that come and go faster than the rhythm do not put off its looks', async () => {
+  using memory = tracked();
+  const writes = watched(memory, { guestAddr: PAGE, size: PAGE }, 20 * EVERY_MS);
+  memory.view(PAGE, 1)[0] = 1;
+  const others = setInterval(
+    () => memory.watch({ guestAddr: 0, size: 1 }, () => {}, { every: 20 * EVERY_MS }).close(),
+    EVERY_MS,
+  );
+  try {
+    await until(() => writes.length === 1, 'a report');
+  } finally {
+    clearInterval(others);
+  }
 });
 
 test.run();

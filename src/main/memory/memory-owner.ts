@@ -263,6 +263,14 @@ export class MemoryOwner {
 
   /** `options` are checked. While it is on: without a source, or with the present one, the sources stay as they are. */
   enableDirtyTracking(options: DirtyTrackingOptions): void {
+    this.watches.changeSource(() => this.#track(options));
+  }
+
+  disableDirtyTracking(): void {
+    this.watches.changeSource(() => this.tracker.disable());
+  }
+
+  #track(options: DirtyTrackingOptions): void {
     const { tracker } = this;
     if (tracker.source !== undefined && options.source === undefined) {
       tracker.report(options);

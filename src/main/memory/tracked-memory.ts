@@ -70,7 +70,7 @@ export abstract class TrackedMemory extends TracedMemory {
   disableDirtyTracking(): void {
     on.disableDirtyTracking.sync(
       () => ({ memory: this }),
-      () => this.owned().tracker.disable(),
+      () => this.owned().disableDirtyTracking(),
     );
   }
 

@@ -29,6 +29,7 @@ export class WatchPoll {
   readonly #host: WatchPollHost;
   #cursor: DirtyCursor | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #everyMs: number | undefined;
   #found: RawPages[] = [];
 
   constructor(host: WatchPollHost) {
@@ -37,14 +38,29 @@ export class WatchPoll {
 
   /** Looks every `everyMs` from now on; undefined: no more. */
   setRhythm(everyMs: number | undefined): void {
+    // A rhythm that stays is not begun anew: watches that come and go faster than it would put off every look.
+    if (everyMs === this.#everyMs) return;
+    this.#everyMs = everyMs;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    if (everyMs === undefined) this.#drop();
-    else this.#timer = setInterval(() => this.#look(), everyMs).unref();
+    if (everyMs === undefined) {
+      this.#drop();
+      this.#found = [];
+    } else this.#timer = setInterval(() => this.#look(), everyMs).unref();
+  }
+
+  /** The dirty source has changed: what is stored from here on is seen, if the new one sees it. */
+  follow(): void {
+    try {
+      this.collect();
+    } catch {
+      // The kernel refused. Nothing is lost, the next look finds it.
+    }
   }
 
   /**
-   * Fetches what was written up to here, to be told with the next look: a watch that begins now is told of what comes after.
+   * Fetches what was written up to here, to be told with the next look: a watch that begins now is told of what comes after, and a source
+   * that ends now has told everything.
    * @throws `ERR_SYSCALL`, and nothing is lost
    */
   collect(): void {
@@ -74,11 +90,7 @@ export class WatchPoll {
   }
 
   #look(): void {
-    try {
-      this.collect();
-    } catch {
-      // The kernel refused. Nothing is lost, the next look finds it.
-    }
+    this.follow();
     const found = this.#found;
     this.#found = [];
     if (found.length > 0) this.#host.tell(found);
@@ -105,6 +117,5 @@ export class WatchPoll {
   #drop(): void {
     this.#cursor?.[Symbol.dispose]();
     this.#cursor = undefined;
-    this.#found = [];
   }
 }

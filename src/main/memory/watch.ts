@@ -216,22 +216,30 @@ export class WatchList {
       this.#watches.delete(watch);
       throw error;
     }
-    this.#setRhythm();
+    this.#poll.setRhythm(this.#rhythm);
     if (!this.#serving) void this.#serve(this.#ring);
     return watch;
   }
 
   close(watch: Watch): void {
     if (!this.#watches.delete(watch)) return;
-    this.#setRhythm();
+    this.#poll.setRhythm(this.#rhythm);
     if (this.isEmpty) this.#ring?.ring();
     this.#host.follow();
+  }
+
+  /** Calls `change`, which changes what tracks dirty pages: raw stores before it are found, and those after it. @throws as `change`, `ERR_SYSCALL` */
+  changeSource(change: () => void): void {
+    const rhythm = this.#rhythm;
+    if (rhythm !== undefined) this.#poll.collect();
+    change();
+    if (rhythm !== undefined) this.#poll.follow();
   }
 
   /** The memory ends. */
   closeAll(): void {
     this.#watches.clear();
-    this.#setRhythm();
+    this.#poll.setRhythm(this.#rhythm);
     this.#ring?.ring();
   }
 
@@ -259,9 +267,9 @@ export class WatchList {
   }
 
   /** As often as the most curious watch asks for. */
-  #setRhythm(): void {
+  get #rhythm(): number | undefined {
     const wanted = [...this.#watches].flatMap(({ everyMs }) => (everyMs === undefined ? [] : [everyMs]));
-    this.#poll.setRhythm(wanted.length === 0 ? undefined : Math.min(...wanted));
+    return wanted.length === 0 ? undefined : Math.min(...wanted);
   }
 
   /** Runs while there are watches. Never in the middle of a write: callbacks come from the event loop. */
