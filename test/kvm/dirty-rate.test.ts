@@ -68,4 +68,15 @@ test('a signal ends it, a paused VM cannot be sampled, and wrong options are ref
   assert.is(await codeOf(vm.dirtyRate()), 'ERR_DIRTY_TRACKING_OFF');
 });
 
+test('disposing of the VM ends a measurement at once', async () => {
+  const vm = await startSpinning({ vcpus: 1, dirtyTracking: true });
+  const plain = codeOf(vm.dirtyRate({ windowMs: 600_000 }));
+  const sampled = codeOf(vm.dirtyRate({ windowMs: 600_000, sample: true }));
+  await vm[Symbol.asyncDispose]();
+
+  assert.is(await plain, 'ERR_DISPOSED');
+  assert.is(await sampled, 'ERR_DISPOSED');
+  assert.is(await codeOf(vm.dirtyRate()), 'ERR_DISPOSED');
+});
+
 test.run();

@@ -46,6 +46,8 @@ export interface DirtyRate {
 
 export interface DirtyRateHost extends SharesHost {
   readonly memory: KvmMemory;
+  /** Aborted with the error to throw, when the VM is disposed of: nobody is left to be measured. */
+  readonly disposed: AbortSignal;
   /** Calls `measure` while only this vCPU runs. */
   readonly alone: <T>(vcpu: number, measure: () => Promise<T>) => Promise<T>;
 }
@@ -68,7 +70,7 @@ export async function dirtyRate(host: DirtyRateHost, options: DirtyRateOptions):
   const sums = { pages: 0, others: 0, host: 0, vcpus: new Array<number>(host.vcpus).fill(0) };
   const began = performance.now();
   for (let part = 1; part <= PARTS; part++) {
-    await wait(began + (windowMs * part) / PARTS - performance.now(), signal);
+    await wait(began + (windowMs * part) / PARTS - performance.now(), host.disposed, signal);
     const { pages, shares } = count(parts, counter);
     sums.pages += pages;
     sums.others += shares.others;
@@ -101,7 +103,7 @@ async function sampleAll(host: DirtyRateHost, partMs: number, signal: AbortSigna
       let pages = 0;
       const began = performance.now();
       for (let part = Math.max(Math.floor(PARTS / host.vcpus), 1); part > 0; part--) {
-        await wait(partMs, signal);
+        await wait(partMs, host.disposed, signal);
         const { shares } = count(cursor, counter);
         pages += (shares.vcpus[vcpu] ?? 0) + shares.others;
       }
@@ -127,10 +129,12 @@ export function openCursor(memory: KvmMemory): DirtyCursor {
   return memory.dirtyCursor(`node-kvm:rate ${opened}`);
 }
 
-async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+async function wait(ms: number, disposed: AbortSignal, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await sleep(Math.max(ms, 0), undefined, signal === undefined ? {} : { signal });
+    const either = signal === undefined ? disposed : AbortSignal.any([disposed, signal]);
+    await sleep(Math.max(ms, 0), undefined, { signal: either });
   } catch (error) {
+    disposed.throwIfAborted();
     throw new HypervisorError('ERR_ABORTED', 'the signal was aborted before the dirty rate was measured', {
       cause: signal?.reason ?? error,
     });

@@ -71,6 +71,7 @@ export class VirtualMachine {
   #ending: VmResult | undefined;
   #turns: Promise<void> = Promise.resolve();
   #disposing: Promise<void> | undefined;
+  readonly #disposed = new AbortController();
   #deadline: NodeJS.Timeout | undefined;
   #resolveFinished: (result: VmResult) => void = () => {};
   readonly #onAbort = (): void => this.#finish({ reason: 'stopped' });
@@ -345,7 +346,7 @@ export class VirtualMachine {
       });
     return traces.dirtyRate.promise(
       () => ({ options }),
-      () => dirtyRate({ ...this.#shares(), memory: this.memory, alone }, options),
+      () => dirtyRate({ ...this.#shares(), memory: this.memory, disposed: this.#disposed.signal, alone }, options),
     );
   }
 
@@ -392,6 +393,7 @@ export class VirtualMachine {
   }
 
   async #dispose(): Promise<void> {
+    this.#disposed.abort(new HypervisorError('ERR_DISPOSED', 'the VM was disposed'));
     this.#finish({ reason: 'stopped' });
     await this.finished;
     this.#state = 'disposed';
