@@ -75,6 +75,17 @@ test('a throttled vCPU answers: registers, pause, resume, changes of memory, sto
   assert.is(await codeOf(() => vm.setDirtyLimit(1)), 'ERR_STATE');
 });
 
+test('with tracking off a limit is refused, also where there is one, and lifting is not', async () => {
+  await using vm = await startSpinning({ vcpus: 1, dirtyTracking: true });
+  vm.setDirtyLimit(10);
+  vm.memory.disableDirtyTracking();
+
+  assert.is(await codeOf(() => vm.setDirtyLimit(5)), 'ERR_DIRTY_TRACKING_OFF');
+  assert.is(vm.vcpus[0]?.dirtyLimit?.pagesPerSecond, 10);
+  vm.setDirtyLimit(undefined);
+  assert.is(vm.vcpus[0]?.dirtyLimit, undefined);
+});
+
 test('a throttled VM is disposed of', async () => {
   const vm = await startDirtying();
   vm.setDirtyLimit(1);

@@ -6,7 +6,7 @@
 // a guest that slows down by itself runs freely, without a switch that could flap. What is measured is measured again ten times
 // a second, so a wrong guess (a guest that writes the same pages over and over dirties less per run the longer it runs) corrects itself.
 
-import { invalidType, outOfRange } from '../../../shared/errors.ts';
+import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import type { DirtyCursor, KvmMemory } from '../memory/kvm-memory.ts';
 import { openCursor } from './dirty-rate.ts';
 import { ShareCounter, type SharesHost } from './dirty-shares.ts';
@@ -72,7 +72,12 @@ export class DirtyLimiter {
   /** Limits these vCPUs to `pagesPerSecond` each; undefined: no limit. @throws `ERR_DIRTY_TRACKING_OFF`, `ERR_SYSCALL`; nothing changed then */
   set(vcpus: readonly number[], pagesPerSecond: number | undefined): void {
     if (pagesPerSecond !== undefined) checkLimit(pagesPerSecond);
-    if (pagesPerSecond !== undefined && this.#timer === undefined) this.#start();
+    if (pagesPerSecond !== undefined) {
+      // Also where limits are on already: with tracking off this one would not be kept.
+      if (this.#host.source() === undefined)
+        throw new HypervisorError('ERR_DIRTY_TRACKING_OFF', 'dirty tracking is off: call enableDirtyTracking() first');
+      if (this.#timer === undefined) this.#start();
+    }
     for (const index of vcpus) {
       const vcpu = this.#vcpus[index];
       if (vcpu === undefined) continue;
