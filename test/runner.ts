@@ -59,11 +59,14 @@ function runFile(file: string): Promise<Outcome> {
   });
 }
 
+/** Files run in the order of the filters that they match. */
+const rank = (name: string) => filters.findIndex(part => name.includes(part));
 const files = readdirSync(here, { recursive: true })
   .map(String)
   .filter(name => name.endsWith('.test.js'))
   .filter(name => filters.length === 0 || filters.some(part => name.includes(part)))
-  .sort();
+  .sort()
+  .sort((a, b) => rank(a) - rank(b));
 if (files.length === 0) {
   console.error(`runner: no test file matches ${filters.join(' ')}`);
   process.exit(2);

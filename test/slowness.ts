@@ -3,3 +3,6 @@
 
 /** Limits in milliseconds are multiplied by this: 1 on hardware, or what TEST_SLOWNESS says. */
 export const slowness = Number(process.env['TEST_SLOWNESS'] ?? 1);
+
+/** How often a test repeats what is a matter of chance: a fifth of `count` where time is dear. Long runs are the soak's. */
+export const repeats = (count: number) => (slowness > 1 ? Math.ceil(count / 5) : count);

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { at, code, jump } from '../guest-code.ts';
 import { kvmSuite } from '../harness.ts';
-import { loadGuest, recorder } from '../run-guest.ts';
-import { slowness } from '../slowness.ts';
+import { loadGuest, recorder, until } from '../run-guest.ts';
+import { repeats, slowness } from '../slowness.ts';
 import { counters, startSpinning, untilAllMoved } from '../spinning-guest.ts';
 
 const test = kvmSuite('pause and resume');
@@ -13,12 +13,14 @@ const test = kvmSuite('pause and resume');
 /** A kick takes some 30 µs. Without it only the heartbeat (every 200 ms) would take a vCPU out of the guest. */
 const LOST_KICK_MS = 60 * slowness;
 
+const ROUNDS = repeats(150);
+
 for (const cpl of [0, 3] as const) {
-  test(`ring ${cpl}: counters stand still while paused and go on after, 150 times`, async () => {
+  test(`ring ${cpl}: counters stand still while paused and go on after, ${ROUNDS} times`, async () => {
     await using vm = await startSpinning({ cpl });
     let slow = 0;
 
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const begin = performance.now();
       await vm.pause();
       slow += Number(performance.now() - begin > LOST_KICK_MS);
@@ -29,14 +31,14 @@ for (const cpl of [0, 3] as const) {
       await untilAllMoved(vm, paused);
     }
 
-    assert.ok(slow < 8, `${slow} of 150 pauses took longer than ${LOST_KICK_MS} ms`);
+    assert.ok(slow <= ROUNDS / 20, `${slow} of ${ROUNDS} pauses took longer than ${LOST_KICK_MS} ms`);
   });
 }
 
-test('pause and resume back to back, without waiting for the guest, 300 times', async () => {
+test('pause and resume back to back, without waiting for the guest', async () => {
   await using vm = await startSpinning();
 
-  for (let round = 0; round < 300; round++) {
+  for (let round = 0; round < repeats(300); round++) {
     await vm.pause();
     await vm.resume();
   }
@@ -70,17 +72,16 @@ test('no exit is lost or repeated when pauses fall into a storm of exits to the 
   await using vm = await loadGuest(storm, { mode: 64, devices: [port.device] });
   await vm.start();
 
-  for (let round = 0; round < 100; round++) {
+  for (let round = 0; round < repeats(100); round++) {
     await vm.pause();
     const paused = port.written.length;
     await sleep(1);
     assert.is(port.written.length, paused);
     await vm.resume();
-    await sleep(1);
+    await until(() => port.written.length > paused, 'the storm goes on');
   }
 
   await vm.stop();
-  assert.ok(port.written.length > 100);
   assert.ok(port.written.every((value, index) => value === index));
 });
 

@@ -4,9 +4,10 @@ import { probeDirtySources } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { runScript } from '../command.ts';
 import { hasKvm, kvmSuite, suiteUnless } from '../harness.ts';
+import { repeats } from '../slowness.ts';
 import { columnOf, SOAK_SOURCES, type SoakReport } from '../soak/run.ts';
 
-const HARVESTS = 100;
+const HARVESTS = repeats(100);
 const run = (...args: string[]) => runScript('build/test/soak/dirty.js', args, { timeoutMs: 120_000 });
 
 for (const source of SOAK_SOURCES) {

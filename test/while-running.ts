@@ -1,12 +1,12 @@
-// Tracking is turned on and off, switched, and its regions come and go while vCPUs write: a copy that is kept up to date from the
-// harvests alone equals memory once the vCPUs have stopped.
+// Tests of tracking while vCPUs write, for each source in a file of its own: a copy that is kept up to date from the harvests alone equals
+// memory once the vCPUs have stopped. Main thread. Uses the public API only.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DirtyTrackingOptions, KvmMemory, VirtualMachine } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { PAGE, sourceSuite } from '../dirty-pages.ts';
-import { at, code, jump } from '../guest-code.ts';
-import { loadGuest, until } from '../run-guest.ts';
+import { PAGE, sourceSuite } from './dirty-pages.ts';
+import { at, code, jump } from './guest-code.ts';
+import { loadGuest, until } from './run-guest.ts';
 
 /** Where the guest writes: 257 pages of a region of their own. */
 const AREA = 0x100_0000;
@@ -26,10 +26,10 @@ const writing = code(
   jump(0xeb, 'round'), //                               jmp round
 );
 
-type Copy = Map<number, Uint8Array>;
+export type Copy = Map<number, Uint8Array>;
 
 /** Brings the copy up to date with what the harvest reports. */
-function replay(memory: KvmMemory, copy: Copy): void {
+export function replay(memory: KvmMemory, copy: Copy): void {
   using harvest = memory.harvest();
   for (const { guestAddr, size } of harvest.ranges()) {
     for (let page = guestAddr; page < guestAddr + size; page += PAGE) {
@@ -42,7 +42,7 @@ function replay(memory: KvmMemory, copy: Copy): void {
 }
 
 /** All of memory, page by page. */
-function fullCopy(memory: KvmMemory): Copy {
+export function fullCopy(memory: KvmMemory): Copy {
   const copy: Copy = new Map();
   for (const { guestAddr, size } of memory.regions()) {
     for (let page = guestAddr; page < guestAddr + size; page += PAGE) {
@@ -55,14 +55,14 @@ function fullCopy(memory: KvmMemory): Copy {
 }
 
 /** The pages in which the copy is not what memory is. */
-function differences(memory: KvmMemory, copy: Copy): string[] {
+export function differences(memory: KvmMemory, copy: Copy): string[] {
   return [...fullCopy(memory)]
     .filter(([page, bytes]) => Buffer.compare(bytes, copy.get(page) ?? new Uint8Array(PAGE)) !== 0)
     .map(([page]) => `0x${page.toString(16)}`);
 }
 
 /** Two vCPUs that write, at ring 3, where they run natively on every KVM. */
-async function startWriting(dirtyTracking: false | DirtyTrackingOptions): Promise<VirtualMachine> {
+export async function startWriting(dirtyTracking: false | DirtyTrackingOptions): Promise<VirtualMachine> {
   const vm = await loadGuest(writing, {
     mode: 64,
     cpl: 3,
@@ -76,14 +76,12 @@ async function startWriting(dirtyTracking: false | DirtyTrackingOptions): Promis
   return vm;
 }
 
-const WAYS: [name: string, needs: 'pagemap' | 'bitmap' | 'ring', options: DirtyTrackingOptions][] = [
-  ['ring', 'ring', { source: 'ring', ringEntries: 1024 }],
-  ['pagemap', 'pagemap', { source: 'pagemap' }],
-  ['bitmap, plain', 'bitmap', { source: 'bitmap', log: 'plain' }],
-  ['bitmap, manual', 'bitmap', { source: 'bitmap', log: 'manual' }],
-];
-
-for (const [name, needs, options] of WAYS) {
+/** Harvests, stops and starts, and changes of the map, all under two vCPUs that write. Runs its suite. */
+export function testWhileRunning(
+  needs: 'pagemap' | 'bitmap' | 'ring',
+  name: string,
+  options: DirtyTrackingOptions,
+): void {
   const test = sourceSuite(needs, `dirty while vCPUs write: ${name}`);
   /** For a machine whose tracking is on already, or is turned on later. */
   const { ringEntries: _, ...later } = options;
@@ -139,28 +137,3 @@ for (const [name, needs, options] of WAYS) {
 
   test.run();
 }
-
-const switching = sourceSuite('pagemap', 'dirty while vCPUs write: switching sources');
-
-switching('between pagemap and both kinds of log', async () => {
-  await using vm = await startWriting({ source: 'bitmap' });
-  const { memory } = vm;
-  const copy = fullCopy(memory);
-  for (let round = 0; round < 5; round++) {
-    for (const options of [
-      { source: 'pagemap' },
-      { source: 'bitmap', log: 'manual' },
-      { source: 'pagemap' },
-      { source: 'bitmap', log: 'plain' },
-    ] as const) {
-      memory.enableDirtyTracking(options);
-      await sleep(1);
-      if (round % 2 === 0) replay(memory, copy);
-    }
-  }
-  await vm.pause();
-  replay(memory, copy);
-  assert.equal(differences(memory, copy), []);
-});
-
-switching.run();
