@@ -4,7 +4,7 @@
 
 import type { DirtyHarvest, KvmMemory } from 'node-kvm';
 import * as assert from 'uvu/assert';
-import { EXPECTED, RESET } from './dirty-ioctls.ts';
+import { EXPECTED, LOG_CALLS, RESET } from './dirty-ioctls.ts';
 import { OPERATIONS, type Operation, PAGE, PLACES } from './dirty-operations.ts';
 import { forEachSetup, type Setup, type SetupName, type Tracked } from './dirty-setups.ts';
 import { failEachIoctl } from './failing-ioctls.ts';
@@ -111,6 +111,19 @@ async function failEach(setup: Setup, operation: Operation): Promise<string[]> {
   });
 }
 
+/**
+ * The calls without those of KVM's log that `expected` does not have: a vCPU that waits may make a page dirty meanwhile (of its page tables, where
+ * KVM reports them), and its slot then takes a call more.
+ */
+function withoutSurplus(calls: readonly string[], expected: readonly string[]): string[] {
+  let next = 0;
+  return calls.filter(call => {
+    if (call === expected[next]) next += 1;
+    else if (LOG_CALLS.includes(call)) return false;
+    return true;
+  });
+}
+
 /** Defines and runs the tests of the setup of that name. */
 export function testFailingIoctls(name: SetupName): void {
   forEachSetup(
@@ -121,7 +134,7 @@ export function testFailingIoctls(name: SetupName): void {
         test(operation.name, async () => {
           const failed = await failEach(setup, operation);
           const names = failed.filter((call, index) => call !== RESET || failed[index - 1] !== RESET);
-          assert.equal(names, EXPECTED[name][operation.name]);
+          assert.equal(withoutSurplus(names, EXPECTED[name][operation.name] ?? []), EXPECTED[name][operation.name]);
         });
       }
     },
