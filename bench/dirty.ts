@@ -19,11 +19,13 @@ import { openWriters } from './dirty/writers.ts';
 
 const PARTS = ['harvest', 'writers', 'cursors', 'toggle'] as const;
 const SOURCES = ['plain', 'manual', 'ring', 'pagemap', 'host'] as const;
-const USAGE = `usage: npm run bench:dirty -- [--quick] [--json <file>] [--only <part>] [--source <source>]
+const SIZES = { '256M': 256 * MIB, '4G': 4 * GIB };
+const USAGE = `usage: npm run bench:dirty -- [--quick] [--json <file>] [--only <part>] [--source <source>] [--size <size>]
   --quick            few rounds: under 40 seconds
   --json <file>      the results as JSON, too; - for standard output, and no table
   --only <part>      one of: ${PARTS.join(', ')}
   --source <source>  one of: ${SOURCES.join(', ')}; may be repeated
+  --size <size>      one of: 256M, 4G
 ${PERF_TEST_USAGE}`;
 
 interface Options {
@@ -31,6 +33,7 @@ interface Options {
   readonly json: string | undefined;
   readonly only: string | undefined;
   readonly sources: readonly SourceName[];
+  readonly sizes: readonly number[];
 }
 
 function usage(error: unknown): never {
@@ -45,13 +48,16 @@ function options(): Options {
       json: { type: 'string' },
       only: { type: 'string' },
       source: { type: 'string', multiple: true, default: [] },
+      size: { type: 'string' },
     },
   });
-  const { quick, json, only, source } = values;
+  const { quick, json, only, source, size } = values;
   if (only !== undefined && !PARTS.some(part => part === only)) throw new Error(`no part '${only}'`);
   const unknown = source.find(name => !SOURCES.some(known => known === name));
   if (unknown !== undefined) throw new Error(`no source '${unknown}'`);
-  return { quick, json, only, sources: SOURCES.filter(name => source.length === 0 || source.includes(name)) };
+  if (size !== undefined && !Object.hasOwn(SIZES, size)) throw new Error(`no size '${size}'`);
+  const sizes = Object.entries(SIZES).flatMap(([name, bytes]) => (size === undefined || size === name ? [bytes] : []));
+  return { quick, json, only, sizes, sources: SOURCES.filter(name => source.length === 0 || source.includes(name)) };
 }
 
 interface Opener {
@@ -77,7 +83,7 @@ function* openers({ sources, sizes, quick }: Plan): Iterable<Opener> {
 }
 
 /** What can be measured here; reasons for the rest. */
-async function plan({ quick, sources }: Options, skipped: Skipped[]): Promise<Plan> {
+async function plan({ quick, sources, sizes: asked }: Options, skipped: Skipped[]): Promise<Plan> {
   const hasKvm = probe().kvm.present;
   const works: SourceName[] = [];
   for (const source of sources) {
@@ -86,7 +92,7 @@ async function plan({ quick, sources }: Options, skipped: Skipped[]): Promise<Pl
     else skipped.push({ part: source, reason });
   }
   // Two sides of it, and room beside them.
-  const sizes = [256 * MIB, 4 * GIB].filter(bytes => {
+  const sizes = asked.filter(bytes => {
     if (freemem() > 2.25 * bytes) return true;
     skipped.push({ part: sizeText(bytes), reason: `only ${sizeText(freemem())} of memory are free` });
     return false;
@@ -136,8 +142,16 @@ async function measure(chosen: Options): Promise<Report> {
   return { machine: describeMachine(), compiler: compileCommand, quick: chosen.quick, results, skipped };
 }
 
+function chosenOrUsage(): Options {
+  try {
+    return options();
+  } catch (error) {
+    return usage(error);
+  }
+}
+
 async function main(): Promise<void> {
-  const chosen = options();
+  const chosen = chosenOrUsage();
   const report = await measure(chosen);
   const json = `${JSON.stringify(report, undefined, 2)}\n`;
   if (chosen.json === '-') process.stdout.write(json);

@@ -26,7 +26,7 @@ export function roundsFor(
   writer: keyof typeof WRITE_NS,
   pages: number,
 ): { rounds: number; warmup: number } {
-  const budget = plan.quick ? 120e6 : 1_200e6;
+  const budget = plan.quick ? 100e6 : 1_200e6;
   const total = Math.min(plan.quick ? 40 : 200, Math.floor(budget / (ROUND_NS + pages * WRITE_NS[writer])));
   const warmup = Math.floor(total / 5);
   return { rounds: Math.max(2, total - warmup), warmup };
