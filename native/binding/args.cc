@@ -120,8 +120,7 @@ std::vector<uint64_t> Args::Integers(size_t index, const char* name, size_t max_
 void Args::NeedSize(const char* name, uint64_t needed, uint64_t size) {
   if (failed_ || size >= needed) return;
   failed_ = true;
-  ThrowCoded(env_, "ERR_BUFFER_TOO_SMALL",
-             std::string(name) + " needs " + Hex(needed) + " elements, got " + Hex(size));
+  ThrowCoded(env_, "ERR_BUFFER_TOO_SMALL", std::string(name) + " needs " + Hex(needed) + " elements, got " + Hex(size));
 }
 
 uint16_t* Args::U16ArrayOrNull(size_t index, const char* name, uint64_t length) {

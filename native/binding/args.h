@@ -45,8 +45,8 @@ class Args {
   /** A Uint16Array of at least `length` elements, or null (then: null). */
   uint16_t* U16ArrayOrNull(size_t index, const char* name, uint64_t length);
   /**
-   * An array of at most `max_length` Uint8Arrays. To be read before any other span: the array's elements may be getters, which run
-   * code of the caller's.
+   * An array of at most `max_length` Uint8Arrays. To be read before any other span: the array's elements may be
+   * getters, which run code of the caller's.
    */
   std::vector<std::span<uint8_t>> BytesList(size_t index, const char* name, size_t max_length);
   std::span<uint32_t> U32Array(size_t index, const char* name) {

@@ -1,4 +1,5 @@
-// NativeVcpuCounters: KVM's own counters of a vCPU for JavaScript. On the thread that opened it, which need not be the vCPU's.
+// NativeVcpuCounters: KVM's own counters of a vCPU for JavaScript. On the thread that opened it, which need not be the
+// vCPU's.
 
 #ifndef NODE_KVM_BINDING_VCPU_COUNTERS_HANDLE_H_
 #define NODE_KVM_BINDING_VCPU_COUNTERS_HANDLE_H_

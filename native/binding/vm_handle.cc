@@ -13,7 +13,8 @@ namespace binding {
 namespace {
 
 Napi::Value ThrowNoRings(Napi::Env env) {
-  return ThrowCoded(env, "ERR_DIRTY_SOURCE", "the VM has no dirty rings: enableDirtyRing() comes before its first vCPU");
+  return ThrowCoded(env, "ERR_DIRTY_SOURCE",
+                    "the VM has no dirty rings: enableDirtyRing() comes before its first vCPU");
 }
 
 }  // namespace
@@ -188,8 +189,7 @@ Napi::Value VmHandle::RingCounters(const Napi::CallbackInfo& info) {
   napi_set_named_property(info.Env(), result, "entries", Number(info.Env(), static_cast<double>(counters.entries)));
   napi_set_named_property(info.Env(), result, "fullExits",
                           Number(info.Env(), static_cast<double>(counters.full_exits)));
-  napi_set_named_property(info.Env(), result, "overflows",
-                          Number(info.Env(), static_cast<double>(counters.overflows)));
+  napi_set_named_property(info.Env(), result, "overflows", Number(info.Env(), static_cast<double>(counters.overflows)));
   return {info.Env(), result};
 }
 

@@ -1,5 +1,6 @@
-// The consumer's side of one vCPU's dirty ring, and the pages that were gathered of one slot: memory and atomics alone, no ioctl, so that
-// it can be tested with a thread in the kernel's place. Not locked: see dirty_rings.h. Documentation: virt/kvm/api.rst, 8.29.
+// The consumer's side of one vCPU's dirty ring, and the pages that were gathered of one slot: memory and atomics alone,
+// no ioctl, so that it can be tested with a thread in the kernel's place. Not locked: see dirty_rings.h. Documentation:
+// virt/kvm/api.rst, 8.29.
 
 #ifndef NODE_KVM_KVM_DIRTY_RING_H_
 #define NODE_KVM_KVM_DIRTY_RING_H_
@@ -24,8 +25,8 @@ class DirtyRing {
   DirtyRing(kvm_dirty_gfn* entries, uint32_t size) : entries_(entries), size_(size) {}
 
   /**
-   * Takes the entries that are there, in order, handing (slot, offset) of each to `visit`; returns how many. The kernel reuses
-   * them after the next KVM_RESET_DIRTY_RINGS, and only then watches their pages again.
+   * Takes the entries that are there, in order, handing (slot, offset) of each to `visit`; returns how many. The kernel
+   * reuses them after the next KVM_RESET_DIRTY_RINGS, and only then watches their pages again.
    */
   template <typename Visit>
   uint32_t Take(Visit visit) {
@@ -65,13 +66,13 @@ class GatheredPages {
     return true;
   }
   /**
-   * Entries were lost. All pages are dirty, and remain so for good: those whose entries were lost are writable, and the kernel
-   * says nothing of the next writes to them either.
+   * Entries were lost. All pages are dirty, and remain so for good: those whose entries were lost are writable, and the
+   * kernel says nothing of the next writes to them either.
    */
   void AddAllForGood() { all_ = true; }
   /**
-   * Moves the pages into `sink`, page 0 at bit `first`; the sink's writer where nobody knows a better one. Returns how many. The
-   * sink holds first + pages bits: the caller checks.
+   * Moves the pages into `sink`, page 0 at bit `first`; the sink's writer where nobody knows a better one. Returns how
+   * many. The sink holds first + pages bits: the caller checks.
    */
   size_t MoveTo(const sys::PageSink& sink, uint64_t first);
 

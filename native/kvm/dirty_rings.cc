@@ -162,8 +162,8 @@ sys::Result<size_t> DirtyRings::MoveSlot(uint32_t id, const sys::PageSink& sink,
   const std::lock_guard lock(mutex_);
   const auto found = slots_.find(id);
   if (found == slots_.end()) return sys::SysError{ENOENT, "KVM_RESET_DIRTY_RINGS"};
-  // A vCPU that was closed since the last Collect() has left entries that are taken and not reset: other vCPUs still write to their pages
-  // without notice.
+  // A vCPU that was closed since the last Collect() has left entries that are taken and not reset: other vCPUs still
+  // write to their pages without notice.
   auto reset = Reset();
   if (!reset.ok()) return reset.error();
   return found->second.MoveTo(sink, first);

@@ -1,5 +1,5 @@
-// The dirty rings of a VM: one per vCPU, harvested by the coordinator and, when one is full, by its vCPU's own thread. Any thread; one lock.
-// Shared by the Vm and its Vcpus, and outlives either.
+// The dirty rings of a VM: one per vCPU, harvested by the coordinator and, when one is full, by its vCPU's own thread.
+// Any thread; one lock. Shared by the Vm and its Vcpus, and outlives either.
 
 #ifndef NODE_KVM_KVM_DIRTY_RINGS_H_
 #define NODE_KVM_KVM_DIRTY_RINGS_H_
@@ -26,12 +26,13 @@ struct RingCounters {
 class DirtyRings {
  public:
   /**
-   * KVM_ENABLE_CAP of KVM_CAP_DIRTY_LOG_RING_ACQ_REL, or of KVM_CAP_DIRTY_LOG_RING, which is the same on x86. `entries` per vCPU, a power of
-   * two. ENOTSUP where KVM has neither; EINVAL with too many or too few entries, a second time, or when the VM has vCPUs.
-   * From then on, Find(vm_fd) returns the object, until Forget(vm_fd).
+   * KVM_ENABLE_CAP of KVM_CAP_DIRTY_LOG_RING_ACQ_REL, or of KVM_CAP_DIRTY_LOG_RING, which is the same on x86. `entries`
+   * per vCPU, a power of two. ENOTSUP where KVM has neither; EINVAL with too many or too few entries, a second time, or
+   * when the VM has vCPUs. From then on, Find(vm_fd) returns the object, until Forget(vm_fd).
    */
   static sys::Result<std::shared_ptr<DirtyRings>> Enable(int vm_fd, uint32_t entries);
-  /** Those of the VM whose descriptor is `vm_fd`: the very number that they were enabled with. Null: that VM has no rings. */
+  /** Those of the VM whose descriptor is `vm_fd`: the very number that they were enabled with. Null: that VM has no
+   * rings. */
   static std::shared_ptr<DirtyRings> Find(int vm_fd);
   /** Before `vm_fd` is closed, and its number becomes another file's. */
   static void Forget(int vm_fd);
@@ -51,15 +52,15 @@ class DirtyRings {
   void RemoveSlot(uint32_t id);
 
   /**
-   * Takes every ring's entries and has KVM reset them. Returns how many were taken. When it fails, they are kept, but pages may be
-   * written without notice until a later call succeeds.
+   * Takes every ring's entries and has KVM reset them. Returns how many were taken. When it fails, they are kept, but
+   * pages may be written without notice until a later call succeeds.
    */
   sys::Result<uint64_t> Collect();
   /** The same for one vCPU's ring, which KVM_RUN said is full. On that vCPU's thread. */
   sys::Result<uint64_t> EmptyFull(uint32_t index);
   /**
-   * Moves what was gathered of a slot, see GatheredPages::MoveTo; never a page whose entry is not reset. ENOENT ("KVM_RESET_DIRTY_RINGS") when
-   * it does not log.
+   * Moves what was gathered of a slot, see GatheredPages::MoveTo; never a page whose entry is not reset. ENOENT
+   * ("KVM_RESET_DIRTY_RINGS") when it does not log.
    */
   sys::Result<size_t> MoveSlot(uint32_t id, const sys::PageSink& sink, uint64_t first);
 

@@ -9,8 +9,8 @@
 #include "kvm/abi.h"
 #include "kvm/flex_array.h"
 #include "kvm/vm.h"
-#include "sys/clock.h"
 #include "sys/checked_ioctl.h"
+#include "sys/clock.h"
 
 namespace kvm {
 
@@ -83,7 +83,8 @@ sys::Result<Vcpu> Vcpu::Create(int vm_fd, uint32_t index, VcpuStats* stats) {
     auto added = rings->AddVcpu(index, fd.get());
     if (!added.ok()) return added.error();
   }
-  return Vcpu(std::move(fd), index, std::make_shared<sys::Mapping>(std::move(mapping.value())), std::move(rings), stats);
+  return Vcpu(std::move(fd), index, std::make_shared<sys::Mapping>(std::move(mapping.value())), std::move(rings),
+              stats);
 }
 
 int Vcpu::Run() {

@@ -39,8 +39,9 @@ class Vcpu {
   static constexpr size_t kRunMappingSize = 3 * 4096;
 
   /**
-   * KVM_CREATE_VCPU and its mapping, and that of its dirty ring if the VM has rings (enabled through the very descriptor `vm_fd`). `stats` outlives the vCPU; it is written by Run() alone.
-   * ENOTTY ("KVM_VM") or EBADF when `vm_fd` is not a VM's.
+   * KVM_CREATE_VCPU and its mapping, and that of its dirty ring if the VM has rings (enabled through the very
+   * descriptor `vm_fd`). `stats` outlives the vCPU; it is written by Run() alone. ENOTTY ("KVM_VM") or EBADF when
+   * `vm_fd` is not a VM's.
    */
   static sys::Result<Vcpu> Create(int vm_fd, uint32_t index, VcpuStats* stats);
   Vcpu(Vcpu&&) noexcept = default;
@@ -55,12 +56,13 @@ class Vcpu {
   /**
    * KVM_RUN. 0: an exit to decode in kvm_run. Otherwise -errno, and kvm_run is stale; -EINTR and -EAGAIN: kicked (or
    * not runnable), and immediate_exit is cleared already, so that a request word that is read next is not older than
-   * the kick that was just consumed. The exit of a full dirty ring is handled here, counted as an exit, and returned as -EINTR.
+   * the kick that was just consumed. The exit of a full dirty ring is handled here, counted as an exit, and returned as
+   * -EINTR.
    */
   int Run();
   /**
-   * What failed when Run() returned an error that is neither -EINTR nor -EAGAIN: "KVM_RUN", or "KVM_RESET_DIRTY_RINGS" for a full ring
-   * that could not be emptied. Nothing is lost then, and the next Run() tries again.
+   * What failed when Run() returned an error that is neither -EINTR nor -EAGAIN: "KVM_RUN", or "KVM_RESET_DIRTY_RINGS"
+   * for a full ring that could not be emptied. Nothing is lost then, and the next Run() tries again.
    */
   const char* failed_call() const { return failed_call_; }
 

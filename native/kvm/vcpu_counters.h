@@ -1,5 +1,5 @@
-// KVM's own counters of a vCPU (KVM_GET_STATS_FD, Linux >= 5.14): read by name, on any thread, while the vCPU runs. Keeps the kernel's VM
-// alive while it is open. Documentation: virt/kvm/api.rst, 4.133.
+// KVM's own counters of a vCPU (KVM_GET_STATS_FD, Linux >= 5.14): read by name, on any thread, while the vCPU runs.
+// Keeps the kernel's VM alive while it is open. Documentation: virt/kvm/api.rst, 4.133.
 
 #ifndef NODE_KVM_KVM_VCPU_COUNTERS_H_
 #define NODE_KVM_KVM_VCPU_COUNTERS_H_
@@ -16,7 +16,8 @@ namespace kvm {
 
 class VcpuCounters {
  public:
-  /** On any thread, but blocks while the vCPU is in KVM_RUN. ENOTTY: the descriptor is no vCPU's, or this kernel has no counters. */
+  /** On any thread, but blocks while the vCPU is in KVM_RUN. ENOTTY: the descriptor is no vCPU's, or this kernel has no
+   * counters. */
   static sys::Result<VcpuCounters> Open(int vcpu_fd);
 
   bool open() const { return fd_.valid(); }

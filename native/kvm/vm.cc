@@ -89,7 +89,8 @@ sys::Result<size_t> Vm::OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint6
   if (rings_ != nullptr) return rings_->MoveSlot(id, sink, first);
   const Slot* slot = FindSlot(id);
   if (slot == nullptr) return sys::SysError{ENOENT, "KVM_GET_DIRTY_LOG"};
-  // Neither cleared nor made smaller: the kernel writes all that is looked at, and words that come back would be cleared.
+  // Neither cleared nor made smaller: the kernel writes all that is looked at, and words that come back would be
+  // cleared.
   const auto words = static_cast<size_t>((slot->pages() + 63) / 64);
   if (log_.size() < words) log_.resize(words);
   kvm_dirty_log request = {};

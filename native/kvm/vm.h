@@ -46,16 +46,16 @@ class Vm {
   /** The slot as registered through this object; null when it is not. */
   const Slot* FindSlot(uint32_t id) const;
   /**
-   * Moves the slot's dirty log into `sink`, the slot's page 0 at bit `first`, and returns how many pages it held. The sink holds
-   * first + pages bits: the caller checks. ENOENT when the slot was not registered here, so its size is not known and the kernel would
-   * write past any buffer, or when it does not log. Plain: KVM_GET_DIRTY_LOG, which clears. Manual: KVM_GET_DIRTY_LOG, then
-   * KVM_CLEAR_DIRTY_LOG by chunks; when that fails halfway, the whole log is in the sink, and what was not cleared is reported again.
-   * With rings: what was gathered from them.
+   * Moves the slot's dirty log into `sink`, the slot's page 0 at bit `first`, and returns how many pages it held. The
+   * sink holds first + pages bits: the caller checks. ENOENT when the slot was not registered here, so its size is not
+   * known and the kernel would write past any buffer, or when it does not log. Plain: KVM_GET_DIRTY_LOG, which clears.
+   * Manual: KVM_GET_DIRTY_LOG, then KVM_CLEAR_DIRTY_LOG by chunks; when that fails halfway, the whole log is in the
+   * sink, and what was not cleared is reported again. With rings: what was gathered from them.
    */
   sys::Result<size_t> OrDirtyLog(uint32_t id, const sys::PageSink& sink, uint64_t first);
   /**
-   * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 on or off. `initially_set`: slots that begin to log have every page in their log, and are
-   * write-protected when it is cleared. While no slot logs.
+   * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 on or off. `initially_set`: slots that begin to log have every page in their log,
+   * and are write-protected when it is cleared. While no slot logs.
    */
   sys::Result<void> SetManualLog(bool on, bool initially_set);
   /** KVM_CLEAR_DIRTY_LOG of the whole slot by chunks, whatever its log holds. ENOENT as OrDirtyLog. */

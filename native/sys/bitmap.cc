@@ -1,4 +1,5 @@
-// Word-at-a-time loops over marks and bitmaps. x86-64 is little-endian: bit i of a bitmap is bit i % 64 of its i / 64-th word.
+// Word-at-a-time loops over marks and bitmaps. x86-64 is little-endian: bit i of a bitmap is bit i % 64 of its i /
+// 64-th word.
 
 #include "sys/bitmap.h"
 
@@ -20,7 +21,8 @@ void StoreWord(uint8_t* at, uint64_t word) { memcpy(at, &word, 8); }
 /** The lowest `count` bits, 1 to 64. */
 uint64_t LowBits(uint64_t count) { return ~uint64_t{0} >> (64 - count); }
 
-/** The first word from `index` on that may not be zero; at most `end`. Looks at four at a time: most of a large bitmap is zero. */
+/** The first word from `index` on that may not be zero; at most `end`. Looks at four at a time: most of a large bitmap
+ * is zero. */
 [[gnu::always_inline]] inline uint64_t SkipZeroWords(const uint8_t* bits, uint64_t index, uint64_t end) {
   while (index + 4 <= end) {
     const uint8_t* at = bits + 8 * index;
@@ -31,8 +33,8 @@ uint64_t LowBits(uint64_t count) { return ~uint64_t{0} >> (64 - count); }
 }
 
 /**
- * The words of a bitmap, aligned to its first byte: word i has bits [64 i, 64 i + 64). The last may be shorter than 8 bytes;
- * what is missing reads as zero.
+ * The words of a bitmap, aligned to its first byte: word i has bits [64 i, 64 i + 64). The last may be shorter than 8
+ * bytes; what is missing reads as zero.
  */
 class Words {
  public:
@@ -182,8 +184,8 @@ RangesEnd BitRanges(const uint8_t* bits, uint64_t first, uint64_t pages, uint64_
   const uint64_t end = first + pages;
   const Words words(bits, end);
   const uint64_t last = (end - 1) / 64;
-  // Where the last pair ended; a run that starts there continues it. The pair before `at` changes at the very end, when it is
-  // certain that everything fits.
+  // Where the last pair ended; a run that starts there continues it. The pair before `at` changes at the very end, when
+  // it is certain that everything fits.
   const bool may_merge = at >= 2 && into[at - 2] + into[at - 1] == static_cast<double>(address);
   double merged = 0;
   uint64_t next = at;

@@ -1,5 +1,5 @@
-// Arithmetic on page marks (a byte per page) and page bitmaps (a bit per page, LSB first). Pure; any thread. Bitmaps need
-// no alignment: they are parts of JavaScript's arrays. Zero words are skipped fast, because most pages are clean.
+// Arithmetic on page marks (a byte per page) and page bitmaps (a bit per page, LSB first). Pure; any thread. Bitmaps
+// need no alignment: they are parts of JavaScript's arrays. Zero words are skipped fast, because most pages are clean.
 
 #ifndef NODE_KVM_SYS_BITMAP_H_
 #define NODE_KVM_SYS_BITMAP_H_
@@ -36,8 +36,8 @@ struct PageSink {
 };
 
 /**
- * Adds the pages of `words` (bit 0 of the first word = page 0; only the first `pages` bits count) to `sink`, page 0 at bit
- * `first`. Returns how many. SAFETY: the sink holds first + pages bits, which the caller has checked.
+ * Adds the pages of `words` (bit 0 of the first word = page 0; only the first `pages` bits count) to `sink`, page 0 at
+ * bit `first`. Returns how many. SAFETY: the sink holds first + pages bits, which the caller has checked.
  */
 size_t OrBits(const PageSink& sink, uint64_t first, const uint64_t* words, uint64_t pages);
 /** The same for pages [first, first + pages), all of them. */
@@ -48,13 +48,13 @@ inline constexpr uint64_t kPagesPerSummary = 4096;
 
 /**
  * Takes the marks of `pages` pages, leaves zeros, and ORs a bit per mark into `into` (bit 0 = the first page;
- * ceil(pages / 8) bytes); the mark's value goes to `writers`, unless that is null. Returns how many marks were found. Where a
- * byte of `summary` (one per kPagesPerSummary pages) is zero, the marks are not looked at.
+ * ceil(pages / 8) bytes); the mark's value goes to `writers`, unless that is null. Returns how many marks were found.
+ * Where a byte of `summary` (one per kPagesPerSummary pages) is zero, the marks are not looked at.
  *
- * Marks are set concurrently, by plain stores of other threads in the order data, mark, summary. The summary is taken before the
- * marks. If it was taken zero although a mark was set, its store comes later, and the next harvest finds the mark; if a mark was set
- * after we looked at it, so was the summary. Either way each mark is in this harvest, and the data is visible to whoever reads it
- * afterwards, or in the next.
+ * Marks are set concurrently, by plain stores of other threads in the order data, mark, summary. The summary is taken
+ * before the marks. If it was taken zero although a mark was set, its store comes later, and the next harvest finds the
+ * mark; if a mark was set after we looked at it, so was the summary. Either way each mark is in this harvest, and the
+ * data is visible to whoever reads it afterwards, or in the next.
  */
 size_t TakeMarks(uint8_t* marks, uint8_t* summary, size_t pages, uint8_t* into, uint16_t* writers);
 
@@ -72,11 +72,12 @@ struct RangesEnd {
 };
 
 /**
- * The runs of set bits among [first, first + pages) as pairs (address, bytes) in `into` from index `at` (even) on, ascending; page
- * `first` has the address `address`. A run that adjoins the pair before `at` is merged into it. When `into` is too small, the
- * elements before `at` are as they were.
+ * The runs of set bits among [first, first + pages) as pairs (address, bytes) in `into` from index `at` (even) on,
+ * ascending; page `first` has the address `address`. A run that adjoins the pair before `at` is merged into it. When
+ * `into` is too small, the elements before `at` are as they were.
  */
-RangesEnd BitRanges(const uint8_t* bits, uint64_t first, uint64_t pages, uint64_t address, std::span<double> into, uint64_t at);
+RangesEnd BitRanges(const uint8_t* bits, uint64_t first, uint64_t pages, uint64_t address, std::span<double> into,
+                    uint64_t at);
 
 /** to |= from, for each `to`; then from = 0. All hold `bytes` bytes, a multiple of 8. Words of zero are not written. */
 void DistributeBits(uint8_t* from, std::span<uint8_t* const> to, size_t bytes);

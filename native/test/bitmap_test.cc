@@ -1,5 +1,7 @@
 // Marks and bitmaps, each beside a model that goes page by page; and marks that are taken while threads set them.
 
+#include "sys/bitmap.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -7,7 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include "sys/bitmap.h"
 #include "test/check.h"
 
 namespace {
@@ -197,7 +198,8 @@ std::vector<double> ModelRanges(const Bytes& bits, uint64_t first, uint64_t page
   return before;
 }
 
-TEST(FindsRanges, "runs are found as a model finds them, merged with the pair before, and counted where they don't fit") {
+TEST(FindsRanges,
+     "runs are found as a model finds them, merged with the pair before, and counted where they don't fit") {
   std::mt19937_64 random(4);
   for (int round = 0; round < 5'000; ++round) {
     const uint64_t first = random() % 200;

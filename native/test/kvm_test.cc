@@ -1,6 +1,5 @@
 // kvm/ against a real KVM: slots, dirty log, KVM_RUN and how it is ended, with several vCPUs at once.
 
-#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -17,70 +16,17 @@
 #include "sys/fault.h"
 #include "sys/kick.h"
 #include "sys/mapping.h"
-#include "sys/page_tracker.h"
 #include "test/check.h"
+#include "test/machine.h"
 
 namespace {
 
-constexpr size_t kPage = 4096;
-constexpr uint64_t kCode = 0x1000;
-// Ends the log's last word early: 70 pages, so that the kernel writes two words and the second is not full.
-constexpr size_t kPages = 70;
-
-// Real mode, at 0x1000: mov al, 'A'; out 0x10, al; mov [0x2000], al; hlt; jmp $
-constexpr unsigned char kOutWriteHalt[] = {0xb0, 0x41, 0xe6, 0x10, 0xa2, 0x00, 0x20, 0xf4, 0xeb, 0xfe};
-// jmp $
-constexpr unsigned char kSpin[] = {0xeb, 0xfe};
-
-/** A VM with one slot of memory at 0 and code at 0x1000. */
-struct Machine {
-  explicit Machine(const unsigned char* code, size_t length, uint32_t flags = KVM_MEM_LOG_DIRTY_PAGES) {
-    auto system = kvm::System::Open(test::KvmDevice());
-    if (!system.ok()) return;
-    auto created = system.value().CreateVm();
-    if (!created.ok()) return;
-    vm = std::make_unique<kvm::Vm>(std::move(created.value()));
-    sys::MapSpec spec;
-    spec.size = kPages * kPage;
-    auto mapped = sys::Mapping::Create(spec);
-    if (!mapped.ok()) return;
-    memory = std::move(mapped.value());
-    memcpy(static_cast<char*>(memory.data()) + kCode, code, length);
-    ready = vm->SetMemoryRegion(0, SlotAt(0, flags)).ok();
-  }
-
-  kvm::Slot SlotAt(uint64_t guest_addr, uint32_t flags = 0) const {
-    return {guest_addr, memory.size(), reinterpret_cast<uintptr_t>(memory.data()), flags};
-  }
-
-  sys::Mapping memory;  // after the VM in destruction: the slots go first
-  std::unique_ptr<kvm::Vm> vm;
-  bool ready = false;
-};
-
-/** A vCPU of the calling thread, in real mode at 0x1000. */
-struct Cpu {
-  Cpu(const Machine& machine, uint32_t index) {
-    auto created = kvm::Vcpu::Create(machine.vm->fd(), index, &stats);
-    if (!created.ok()) return;
-    vcpu = std::make_unique<kvm::Vcpu>(std::move(created.value()));
-    run = static_cast<kvm_run*>(vcpu->run_mapping()->data());
-    kvm_sregs sregs;
-    if (!vcpu->GetState(kvm::VcpuState::kSregs, &sregs).ok()) return;
-    sregs.cs.base = 0;
-    sregs.cs.selector = 0;
-    if (!vcpu->SetState(kvm::VcpuState::kSregs, &sregs).ok()) return;
-    kvm_regs regs = {};
-    regs.rip = kCode;
-    regs.rflags = 2;
-    ready = vcpu->SetState(kvm::VcpuState::kRegs, &regs).ok();
-  }
-
-  kvm::VcpuStats stats = {};
-  std::unique_ptr<kvm::Vcpu> vcpu;
-  kvm_run* run = nullptr;
-  bool ready = false;
-};
+using test::Cpu;
+using test::kCode;
+using test::kOutWriteHalt;
+using test::kPage;
+using test::kSpin;
+using test::Machine;
 
 KVM_TEST(DescribesTheHost, "the system's answers: version, capabilities, CPUID, MSRs") {
   auto system = kvm::System::Open(test::KvmDevice());
@@ -188,70 +134,6 @@ KVM_TEST(PausesAreNotHandling, "a zeroed last_return_ns keeps a pause out of the
   CHECK(cpu.vcpu->Run() == 0);
   CHECK(cpu.stats.outside_ns == 0);
   for (const uint64_t bucket : cpu.stats.handling_histogram) CHECK(bucket == 0);
-}
-
-KVM_TEST(LogsDirtyPages, "the dirty log of a slot whose size is not a multiple of 64 pages, read and cleared") {
-  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt));
-  CHECK(machine.ready);
-  {
-    Cpu cpu(machine, 0);
-    CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
-  }
-  std::vector<uint8_t> bits(sys::BitmapBytes(3 + kPages));
-  std::vector<uint16_t> writers(3 + kPages);
-  const sys::PageSink sink{bits, writers.data(), 9};
-  auto found = machine.vm->OrDirtyLog(0, sink, 3);
-  CHECK(found.ok() && found.value() == 1 && bits[0] == 1u << 5 && writers[5] == 9);
-  auto again = machine.vm->OrDirtyLog(0, sink, 3);
-  CHECK(again.ok() && again.value() == 0);
-  auto unknown = machine.vm->OrDirtyLog(5, sink, 0);
-  CHECK(!unknown.ok() && unknown.error().errnum == ENOENT);
-  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
-  auto off = machine.vm->OrDirtyLog(0, sink, 0);
-  CHECK(!off.ok() && off.error().errnum == ENOENT);
-}
-
-KVM_TEST(LogsManually, "with the manual log, pages are protected when they are cleared, and a failure reports them again") {
-  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt), 0);
-  CHECK(machine.ready);
-  auto supported = machine.vm->CheckExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
-  if (!supported.ok() || (supported.value() & KVM_DIRTY_LOG_INITIALLY_SET) == 0) return;
-  std::vector<uint8_t> bits(sys::BitmapBytes(kPages));
-  const sys::PageSink sink{bits};
-  CHECK(machine.vm->SetManualLog(true, true).ok());
-  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, KVM_MEM_LOG_DIRTY_PAGES)).ok());
-  auto all = machine.vm->OrDirtyLog(0, sink, 0);
-  CHECK(all.ok() && all.value() == kPages);
-  auto none = machine.vm->OrDirtyLog(0, sink, 0);
-  CHECK(none.ok() && none.value() == 0);
-
-  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, 0)).ok());
-  CHECK(machine.vm->SetMemoryRegion(0, machine.SlotAt(0, KVM_MEM_LOG_DIRTY_PAGES)).ok());
-  CHECK(machine.vm->ClearDirtyLog(0).ok());
-  Cpu cpu(machine, 0);
-  CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
-  sys::ArmFault("KVM_CLEAR_DIRTY_LOG", 1, ENOMEM);
-  auto failed = machine.vm->OrDirtyLog(0, sink, 0);
-  CHECK(!failed.ok() && strcmp(failed.error().syscall, "KVM_CLEAR_DIRTY_LOG") == 0);
-  std::fill(bits.begin(), bits.end(), uint8_t{0});
-  auto again = machine.vm->OrDirtyLog(0, sink, 0);
-  CHECK(again.ok() && again.value() == 1 && bits[0] == 1u << 2);
-  CHECK(!machine.vm->ClearDirtyLog(5).ok());
-  CHECK(machine.vm->SetManualLog(false, false).ok());
-}
-
-KVM_TEST(GuestWritesAreTracked, "the kernel's write tracking sees what a guest writes") {
-  auto tracker = sys::PageTracker::Open();
-  if (!tracker.ok()) return;  // Linux before 6.7
-  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt), 0);
-  CHECK(machine.ready);
-  const auto address = reinterpret_cast<uintptr_t>(machine.memory.data());
-  CHECK(tracker.value().Register(address, machine.memory.size()).ok());
-  Cpu cpu(machine, 0);
-  CHECK(cpu.ready && cpu.vcpu->Run() == 0 && cpu.vcpu->Run() == 0);
-  std::vector<uint8_t> bits(sys::BitmapBytes(kPages));
-  auto found = tracker.value().Scan(address, machine.memory.size(), {bits});
-  CHECK(found.ok() && found.value() == 1 && bits[0] == 1u << 2);
 }
 
 KVM_TEST(ReadsAndWritesState,

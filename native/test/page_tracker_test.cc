@@ -1,4 +1,7 @@
-// The kernel's write tracking, over every kind of memory that guests get, and every kind of writer that this process has.
+// The kernel's write tracking, over every kind of memory that guests get, and every kind of writer that this process
+// has.
+
+#include "sys/page_tracker.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,7 +16,6 @@
 
 #include "sys/fault.h"
 #include "sys/mapping.h"
-#include "sys/page_tracker.h"
 #include "test/check.h"
 
 namespace {
@@ -70,7 +72,8 @@ bool ReportsWrites(Tracked& tracked) {
   return tracked.Scan().empty();
 }
 
-TEST(TracksEveryKind, "anonymous memory, memfds, transparent huge pages, populated or not: exactly what is written, once") {
+TEST(TracksEveryKind,
+     "anonymous memory, memfds, transparent huge pages, populated or not: exactly what is written, once") {
   if (!Supported()) return;
   for (const sys::MapKind kind : {sys::MapKind::kAnonymous, sys::MapKind::kMemfd}) {
     for (const sys::HugePages huge : {sys::HugePages::kNone, sys::HugePages::kTransparent}) {
