@@ -52,14 +52,13 @@ constexpr uint64_t kWriteProtectMatching = 1 << 0;
 constexpr uint64_t kCheckWriteProtectAsync = 1 << 1;
 constexpr uint64_t kPageIsWritten = 1 << 1;
 
-// A quarter of the most runs that a chunk can have; more of them take another call.
+// A quarter of the runs that a chunk can have at most; where there are more, another call goes on.
 constexpr size_t kRegions = 2048;
 
 /**
- * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and tells
- * KVM, after every 512 runs that it finds, to drop the guest's view of everything up to the end of the range that was
- * asked for: in one call over many GiB that is quadratic. A call more costs a microsecond; the scan of a chunk, some
- * thirty.
+ * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and has KVM
+ * drop the guest's view of the range that was asked for, once more each time that its own buffer of runs is full:
+ * shorter ranges keep both short.
  */
 constexpr uint64_t kChunk = uint64_t{64} << 20;
 
