@@ -100,6 +100,23 @@ test('a region removed under an open harvest is still in it; one that is added i
   assert.equal(memory.getDirtyPages(), [{ guestAddr: 200 * PAGE, size: PAGE }]);
 });
 
+test('the bitmap of a region that was split since covers all of it; one over a gap is refused', async () => {
+  using memory = tracked();
+  const [region] = memory.regions();
+  using _watch = memory.watch({ guestAddr: 70 * PAGE, size: PAGE }, () => {});
+  write(memory, 3);
+  memory.write(69 * PAGE, new Uint8Array(3 * PAGE));
+  using harvest = memory.harvest();
+  const bits = harvest.bitmap(region as { guestAddr: number; size: number });
+  const pages = [...bits].flatMap((byte, index) =>
+    [...Array(8).keys()].flatMap(bit => (byte & (1 << bit) ? [index * 8 + bit] : [])),
+  );
+
+  assert.equal(pages, [3, 69, 70, 71]);
+  assert.is(bits.length, 16);
+  assert.is(await codeOf(() => harvest.bitmap({ guestAddr: 0, size: 131 * PAGE })), 'ERR_MEMORY_UNMAPPED');
+});
+
 test('every way to write through the API is seen', () => {
   using memory = tracked();
   memory.write(10 * PAGE - 1, new Uint8Array(2));

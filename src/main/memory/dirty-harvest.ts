@@ -2,8 +2,9 @@
 // per region nothing either. Thread: the memory's owner.
 
 import { native } from '../../../native/index.ts';
+import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
 import { HypervisorError, invalidType } from '../../../shared/errors.ts';
-import { PAGE_SIZE, toU64, type U64 } from '../../../shared/units.ts';
+import { hex, PAGE_SIZE, toU64, type U64 } from '../../../shared/units.ts';
 import { WRITER_UNKNOWN, type Writer } from '../../../shared/writer.ts';
 import { trace } from '../trace.ts';
 import type { CursorPages, RegionSet } from './cursor-pages.ts';
@@ -103,20 +104,27 @@ export class DirtyHarvest {
   }
 
   /**
-   * One bit per page of `region` (as `memory.regions()` returned it, or any page-aligned part of one), least significant bit
+   * One bit per page of `range` (a region as `memory.regions()` returned it, or any other whole pages), least significant bit
    * first, ceil(pages / 64) * 8 bytes; a copy.
-   * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` when no region held it when the harvest began; `ERR_MEMORY_ALIGNMENT`,
+   * @throws `ERR_HARVEST_ENDED`; `ERR_MEMORY_UNMAPPED` for a range that had a gap when the harvest began; `ERR_MEMORY_ALIGNMENT`,
    *   `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
    */
   bitmap(range: { readonly guestAddr: U64; readonly size: U64 }): Uint8Array {
     const { set, pages: cursor } = this.#open();
-    if (typeof range !== 'object' || range === null) throw invalidType('region', 'an object', range);
-    const { at: guestAddr, bytes: size } = checkPlace(range.guestAddr, range.size);
-    const region = regionOf(set, { guestAddr, size });
-    const pages = size / PAGE_SIZE;
-    const taken = cursor.taken(region.mapping);
-    if (taken === undefined) return new Uint8Array(Math.ceil(pages / 64) * 8);
-    return taken.slice(pageOf(region, guestAddr), pages).bytes;
+    if (typeof range !== 'object' || range === null) throw invalidType('range', 'an object', range);
+    const { at, bytes } = checkPlace(range.guestAddr, range.size);
+    const bitmap = new DirtyBitmap(bytes / PAGE_SIZE);
+    // Several regions, where a watch or setReadOnly() has split one since the caller asked for it.
+    for (const { region, start, end } of partsOf(set, at, at + bytes)) {
+      const taken = cursor.taken(region.mapping);
+      if (taken === undefined) continue;
+      const first = pageOf(region, start);
+      const count = (end - start) / PAGE_SIZE;
+      if (end - start === bytes) return taken.slice(first, count).bytes;
+      const shift = (start - at) / PAGE_SIZE - first;
+      taken.eachRun(first, count, (page, run) => bitmap.addRange(page + shift, run));
+    }
+    return bitmap.bytes;
   }
 
   /**
@@ -216,6 +224,27 @@ function fillRanges({ set, pages, buffer }: HarvestOrigin): number {
     length = next;
   }
   return length;
+}
+
+interface Part {
+  readonly region: OwnedRegion;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The regions of [start, end), each with its part, ascending. */
+function partsOf({ regions }: RegionSet, start: number, end: number): Part[] {
+  const parts: Part[] = [];
+  let at = start;
+  for (const region of regions) {
+    if (at === end || region.guestAddr > at) break;
+    if (endOf(region) <= at) continue;
+    const stop = Math.min(end, endOf(region));
+    parts.push({ region, start: at, end: stop });
+    at = stop;
+  }
+  if (at < end) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no memory at ${hex(at)} when the harvest began`);
+  return parts;
 }
 
 function regionOf(set: RegionSet, range: { readonly guestAddr: number; readonly size: number }): OwnedRegion {
