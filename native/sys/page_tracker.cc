@@ -56,8 +56,8 @@ constexpr uint64_t kPageIsWritten = 1 << 1;
 constexpr size_t kRegions = 2048;
 
 /**
- * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and has KVM
- * drop the guest's view of the range that was asked for, once more each time that its own buffer of runs is full:
+ * A call scans at most this much, to a multiple of it. The kernel holds the process's memory map for a call, and has
+ * KVM drop the guest's view of the range that was asked for, once more each time that its own buffer of runs is full:
  * shorter ranges keep both short.
  */
 constexpr uint64_t kChunk = uint64_t{64} << 20;
