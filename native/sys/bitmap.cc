@@ -81,6 +81,13 @@ __attribute__((target("popcnt"))) uint64_t CountByInstruction(const uint8_t* bit
   return CountInline(bits, first, count);
 }
 
+/** Of words that other threads write: relaxed loads, and one decision for all of them. */
+bool EightAreZero(const uint64_t* words) {
+  uint64_t any = 0;
+  for (unsigned i = 0; i < 8; ++i) any |= __atomic_load_n(words + i, __ATOMIC_RELAXED);
+  return any == 0;
+}
+
 }  // namespace
 
 size_t OrBits(const PageSink& sink, uint64_t first, const uint64_t* words, uint64_t pages) {
@@ -153,10 +160,18 @@ size_t TakeMarks(uint8_t* marks, uint8_t* summary, size_t pages, uint8_t* into, 
       continue;
     }
     while (page < end && reinterpret_cast<uintptr_t>(marks + page) % 8 != 0) take_byte();
-    for (; end - page >= 8; page += 8) {
+    for (size_t looked_at = page; end - page >= 8; page += 8) {
       // SAFETY: aligned by the loop above, and within the marks by the condition. x86 lets bytes and words of the same
       // memory be accessed atomically side by side.
       auto* word = reinterpret_cast<uint64_t*>(marks + page);
+      if (page == looked_at) {
+        while (end - page >= 64 && EightAreZero(word)) {
+          page += 64;
+          word += 8;
+        }
+        looked_at = page + 64;
+        if (end - page < 8) break;
+      }
       if (__atomic_load_n(word, __ATOMIC_RELAXED) == 0) continue;
       const uint64_t taken = __atomic_exchange_n(word, uint64_t{0}, __ATOMIC_SEQ_CST);
       const unsigned bits = NonZeroBytes(taken);
