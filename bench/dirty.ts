@@ -126,7 +126,7 @@ async function measure(chosen: Options): Promise<Report> {
     format: '{bar} {what}',
   });
   await using baseline = Baseline.start();
-  await warmUp();
+  await warmUp(planned);
   for (const { part, open } of openers(planned)) {
     if (chosen.only !== undefined && part !== chosen.only) continue;
     await using opened = await open(baseline, planned);

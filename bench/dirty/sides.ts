@@ -20,6 +20,8 @@ import {
 export const PAGE = 4096;
 const CODE_MEMORY = 4 << 20;
 const RING_ENTRIES = 65536;
+/** As in bench/native/dirty.cc. */
+const REHEARSALS = 30;
 
 /** 'plain' and 'manual': KVM's log, cleared by GET or by CLEAR. */
 export type SourceName = 'plain' | 'manual' | 'pagemap' | 'host' | 'ring';
@@ -62,6 +64,8 @@ export interface Side extends AsyncDisposable {
   writeByGuests(pattern: Pattern, stride: number, threshold: number): Promise<number>;
   /** Fetch, clear, make ranges; `times` over. */
   harvest(times?: number): Promise<Harvested>;
+  /** Every harvest from now on follows, without a pause, some of `other`'s, which are not timed; null: no more. */
+  rehearseWith(other: this | null): void;
   /** Bytes of the memory that lie in transparent huge pages. */
   hugeBytes(): number;
 }
@@ -74,6 +78,7 @@ export class Ours implements Side {
   readonly #gate: WriterGate;
   readonly #failed: Promise<never> | undefined;
   #words: Uint32Array | undefined;
+  #other: Ours | null = null;
 
   static async open(options: SideOptions): Promise<Ours> {
     const gate = new WriterGate(options.vcpus);
@@ -138,7 +143,16 @@ export class Ours implements Side {
   }
 
   async harvest(times = 1): Promise<Harvested> {
+    const other = this.#other;
+    for (let i = 0; other !== null && i < REHEARSALS; i++) {
+      other.memory.writeObj(DATA_ADDRESS, u32le, 1);
+      harvestAll(() => other.memory.harvest(), 1);
+    }
     return harvestAll(() => this.memory.harvest(), times);
+  }
+
+  rehearseWith(other: Ours | null): void {
+    this.#other = other;
   }
 
   hugeBytes(): number {
@@ -235,6 +249,7 @@ export class Theirs implements Side {
   readonly #name: string;
   readonly #bytes: number;
   readonly #hostAddr: bigint;
+  #other: Theirs | null = null;
 
   static async open(baseline: Baseline, options: SideOptions): Promise<Theirs> {
     const { source, bytes, vcpus, slots = 1, huge = false, populate = true, initiallyDirty = false } = options;
@@ -277,8 +292,13 @@ export class Theirs implements Side {
   }
 
   async harvest(times = 1): Promise<Harvested> {
-    const { nanoseconds, check } = await this.#baseline.run('dirty-harvest', this.#name, times);
+    const other = this.#other === null ? '-' : this.#other.#name;
+    const { nanoseconds, check } = await this.#baseline.run('dirty-harvest', this.#name, times, other);
     return { nanoseconds, pages: Number(check >> 32n), ranges: Number(check & 0xffff_ffffn) };
+  }
+
+  rehearseWith(other: Theirs | null): void {
+    this.#other = other;
   }
 
   hugeBytes(): number {
