@@ -21,9 +21,9 @@ import {
   type WasmMemory,
 } from './memory-layout.ts';
 import { EMPTY_TABLE, RegionTable } from './region-table.ts';
-import { NO_SPAN, type Span } from './span.ts';
+import { NO_SPAN, type Span, SUMMARY_SHIFT } from './span.ts';
 import { type PostedTable, type ReceiveMessage, TableFeed } from './table-feed.ts';
-import { hex, KIB, toU64, type U64 } from './units.ts';
+import { hex, KIB, PAGE_SHIFT, toU64, type U64 } from './units.ts';
 import { takeWriterNumber } from './writer-numbers.ts';
 
 /** What GuestMemory needs of the platform: `native()` has fill and copy, `node:worker_threads` the third. */
@@ -267,17 +267,13 @@ export class GuestMemory {
       Number.isSafeInteger(addr)
     ) {
       const at = addr - span.start;
-      this.#move(span.bytes, at, from, 0, length);
-      span.mark(at, length);
+      this.#put(span, at, length, from, 0);
       return;
     }
     const at = this.#range(addr, length);
     const spans = this.#cover(at, length, true);
     const source = aliases(spans, from) ? from.slice() : from;
-    eachPart(spans, at, length, (part, offset, done, count) => {
-      this.#move(part.bytes, offset, source, done, count);
-      part.mark(offset, count);
-    });
+    eachPart(spans, at, length, (part, offset, done, count) => this.#put(part, offset, count, source, done));
   }
 
   /**
@@ -300,13 +296,13 @@ export class GuestMemory {
       Number.isSafeInteger(addr) &&
       Number.isSafeInteger(length)
     ) {
-      this.#fill(span, addr - span.start, value, length);
+      this.#put(span, addr - span.start, length, value, 0);
       return;
     }
     const count = toU64(length, 'length');
     const at = this.#range(addr, count);
     eachPart(this.#cover(at, count, true), at, count, (part, offset, _done, bytes) =>
-      this.#fill(part, offset, value, bytes),
+      this.#put(part, offset, bytes, value, 0),
     );
   }
 
@@ -470,10 +466,22 @@ export class GuestMemory {
     }
   }
 
-  #fill(span: Span, at: number, value: number, count: number): void {
-    if (count > LOOP_BYTES) this.#platform.fill(span.view, at, count, value);
-    else for (let index = at; index < at + count; index++) span.bytes[index] = value;
-    span.mark(at, count);
+  /** Stores `count` bytes of `from`, or each of them as the byte that `from` is, and marks and reports them. */
+  #put(span: Span, at: number, count: number, from: Uint8Array | number, fromOffset: number): void {
+    if (count <= LOOP_BYTES) span.markPages(at, count);
+    if (typeof from !== 'number') this.#move(span.bytes, at, from, fromOffset, count);
+    else if (count > LOOP_BYTES) this.#platform.fill(span.view, at, count, from);
+    else for (let index = at; index < at + count; index++) span.bytes[index] = from;
+    // As Span.markPages(), and not by it: until the marks are set, no function may be entered (see Span.mark).
+    const { marks, summary, writer } = span;
+    const first = at >>> PAGE_SHIFT;
+    const last = (at + count - 1) >>> PAGE_SHIFT;
+    const group = (span.firstPage + first) >>> SUMMARY_SHIFT;
+    marks[first] = writer;
+    if (last !== first) marks.fill(writer, first + 1, last + 1);
+    summary[group] = 1;
+    if (last !== first) summary.fill(1, group, ((span.firstPage + last) >>> SUMMARY_SHIFT) + 1);
+    span.report(at, count);
   }
 
   #loadSlowly<T, W>(addr: U64, type: Layout<T, W>): T {
@@ -493,6 +501,7 @@ export class GuestMemory {
     const spans = this.#cover(at, type.size, true);
     const [first] = spans;
     if (spans.length === 1 && first !== undefined) {
+      first.markPages(at - first.start, type.size);
       type.store(first, at - first.start, value);
       first.mark(at - first.start, type.size);
       return;

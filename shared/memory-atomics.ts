@@ -5,8 +5,8 @@
 import { HypervisorError, invalidType, outOfRange } from './errors.ts';
 import type { Layout } from './layout.ts';
 import type { ScalarSpec } from './layout-compile.ts';
-import type { Span } from './span.ts';
-import { hex, type U64 } from './units.ts';
+import { type Span, SUMMARY_SHIFT } from './span.ts';
+import { hex, PAGE_SHIFT, type U64 } from './units.ts';
 
 /** The span that holds [addr, addr + size), checked; for writing: refuses read-only regions. */
 export type Locate = (addr: U64, size: number, write: boolean) => Span;
@@ -29,9 +29,11 @@ type WaitAsync = (words: Int32Array, index: number, value: number, timeout?: num
  */
 export class MemoryAtomics {
   readonly #locate: Locate;
-  // What #at() found, in place of an object per call.
+  // What #at() found, in place of an object per call. Each store marks its page in line, by the last two: see Span.mark().
   #index = 0;
   #offset = 0;
+  #page = 0;
+  #group = 0;
 
   /** @internal */
   constructor(locate: Locate) {
@@ -47,7 +49,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     Atomics.store(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
   }
 
   /** Adds, wrapping around; returns the value before, as all of these do. */
@@ -55,7 +59,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.add(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -63,7 +69,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.sub(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -71,7 +79,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.and(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -79,7 +89,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.or(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -87,7 +99,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.xor(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -95,7 +109,9 @@ export class MemoryAtomics {
     const operand = check(layout, value);
     const span = this.#at(addr, layout, true);
     const old = Atomics.exchange(words(span, layout), this.#index, operand);
-    span.mark(this.#offset, layout.size);
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -109,7 +125,10 @@ export class MemoryAtomics {
     const span = this.#at(addr, layout, true);
     const old = Atomics.compareExchange(words(span, layout), this.#index, comparand, operand);
     // SAFETY: number or bigint on both sides, whatever `words` calls them.
-    if ((old as number | bigint) === comparand) span.mark(this.#offset, layout.size);
+    if ((old as number | bigint) !== comparand) return old as T;
+    span.marks[this.#page] = span.writer;
+    span.summary[this.#group] = 1;
+    span.report(this.#offset, layout.size);
     return old as T;
   }
 
@@ -153,6 +172,8 @@ export class MemoryAtomics {
       );
     }
     this.#offset = offset;
+    this.#page = offset >>> PAGE_SHIFT;
+    this.#group = (span.firstPage + this.#page) >>> SUMMARY_SHIFT;
     this.#index = offset >>> (31 - Math.clz32(size));
     return span;
   }

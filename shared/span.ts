@@ -10,7 +10,8 @@ import { GIB, PAGE_SHIFT, PAGE_SIZE } from './units.ts';
 /** Bytes of a span at most; regions are cut at multiples of it from their first byte. */
 export const SPAN_SIZE = GIB;
 
-const SUMMARY_SHIFT = Math.log2(PAGES_PER_SUMMARY);
+/** From the number of a page to that of its byte in the summary. */
+export const SUMMARY_SHIFT = Math.log2(PAGES_PER_SUMMARY);
 
 export class Span {
   // `declare`, so that the constructor's assignment is the first store to each field: V8 then knows what the field holds (small
@@ -98,6 +99,7 @@ export class Span {
       this.summary[(this.firstPage + page) >>> SUMMARY_SHIFT] = 1;
       return;
     }
+    this.markPages(at, type.size);
     type.store(this, at, value);
     this.mark(at, type.size);
   }
@@ -136,15 +138,22 @@ export class Span {
 
   /** Stores `size` bytes (1 to 8) of `from`, in one access where `at` is a multiple of a size that has one, and marks them. */
   storeBytes(at: number, from: DataView, fromAt: number, size: number): void {
+    const first = at >>> PAGE_SHIFT;
+    const last = (at + size - 1) >>> PAGE_SHIFT;
     if (size === 8 && at % 8 === 0) this.u64[at / 8] = from.getBigUint64(fromAt, true);
     else if (size === 4 && at % 4 === 0) this.u32[at / 4] = from.getUint32(fromAt, true);
     else if (size === 2 && at % 2 === 0) this.u16[at / 2] = from.getUint16(fromAt, true);
     else for (let i = 0; i < size; i++) this.bytes[at + i] = from.getUint8(fromAt + i);
-    this.mark(at, size);
+    this.marks[first] = this.writer;
+    this.marks[last] = this.writer;
+    this.summary[(this.firstPage + first) >>> SUMMARY_SHIFT] = 1;
+    this.summary[(this.firstPage + last) >>> SUMMARY_SHIFT] = 1;
+    this.report(at, size);
   }
 
   /**
-   * Marks the pages of [at, at + length) as written through the API; length ≥ 1. To be called *after* the data was stored.
+   * Marks the pages of [at, at + length) as written through the API, and tells whoever watches them; length ≥ 1. To be called *after*
+   * the data was stored.
    *
    * Why plain stores suffice (x86-TSO): stores become visible in program order. A harvester first takes the mark (atomic
    * exchange) and then reads the page. If it took our mark, our data was visible before the mark, so it reads new data. If
@@ -154,8 +163,20 @@ export class Span {
    * The summary follows the marks and is taken before them, by the same argument.
    * (Fast-string and non-temporal copies keep the order too: `rep movs` is ordered before later stores, and libc fences its
    * non-temporal loops.)
+   *
+   * V8 ends a thread that is terminated where a function is entered or a loop turns, which may be between the data and this call. Bulk
+   * stores (GuestMemory.#put) and single words therefore mark in line. Loops of a few bytes and objects, which take nanoseconds, mark their
+   * pages before as well: such a page is missed only if a harvest comes in between, too.
    */
   mark(at: number, length: number): void {
+    this.markPages(at, length);
+  }
+
+  /** Tells whoever watches the range of a store, which has been marked. */
+  report(_at: number, _length: number): void {}
+
+  /** The marks alone. */
+  markPages(at: number, length: number): void {
     const first = at >>> PAGE_SHIFT;
     const last = (at + length - 1) >>> PAGE_SHIFT;
     this.marks[first] = this.writer;

@@ -21,6 +21,7 @@ export class WatchedSpan extends Span {
 
   /** As for any span, but by way of mark(). */
   override store<T, W>(at: number, type: Layout<T, W>, value: W): void {
+    this.markPages(at, type.size);
     type.store(this, at, value);
     this.mark(at, type.size);
   }
@@ -28,6 +29,10 @@ export class WatchedSpan extends Span {
   /** Called after every store: marks the pages, and reports what of them is watched. */
   override mark(at: number, length: number): void {
     super.mark(at, length);
+    this.report(at, length);
+  }
+
+  override report(at: number, length: number): void {
     this.#touched.fill(1, at >>> PAGE_SHIFT, ((at + length - 1) >>> PAGE_SHIFT) + 1);
     const start = this.start + at;
     const end = start + length;
