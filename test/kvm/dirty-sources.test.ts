@@ -116,6 +116,19 @@ both('bitmap, pagemap, bitmap: what was written under each, each page once', () 
   assert.equal(dirtyPages(memory), [1, 2, 3, 12]);
 });
 
+both('another log is refused while KVM logs, and had after tracking was off', async () => {
+  using pair = attached();
+  const { memory, guest } = pair;
+  memory.enableDirtyTracking({ source: 'bitmap', log: 'plain' });
+  guest.write(1 * PAGE, 1);
+  assert.is(await codeOf(() => memory.enableDirtyTracking({ source: 'bitmap', log: 'manual' })), 'ERR_DIRTY_SOURCE');
+  assert.is(await codeOf(() => memory.enableDirtyTracking({ log: 'manual' })), 'ERR_DIRTY_SOURCE');
+  memory.disableDirtyTracking();
+  memory.enableDirtyTracking({ source: 'bitmap', log: 'manual' });
+  guest.write(3 * PAGE, 1);
+  assert.equal(dirtyPages(memory), [1, 3]);
+});
+
 both("'auto' takes pagemap with a VM attached", () => {
   using pair = attached();
   pair.memory.enableDirtyTracking();

@@ -251,6 +251,26 @@ test('a region that is removed has no writes; one that is added in its place has
   assert.equal(await told(1), [[0x11004, 1, [1]]]);
 });
 
+test('a region that a watch has split is removed as a whole; what setReadOnly split, and neighbours, stay', () => {
+  using memory = new KvmMemory(PAGE);
+  memory.addRegion(0x10000, 5 * PAGE);
+  memory.addRegion(0x15000, PAGE);
+  memory.setReadOnly(0x14000, PAGE, true);
+  using _watch = memory.watch({ guestAddr: 0x11000, size: PAGE + 1 }, () => {});
+  assert.is(memory.regions().length, 6);
+
+  memory.removeRegion(0x10000);
+
+  assert.equal(
+    memory.regions().map(({ guestAddr, size }) => [guestAddr, size]),
+    [
+      [0, PAGE],
+      [0x14000, PAGE],
+      [0x15000, PAGE],
+    ],
+  );
+});
+
 test('setReadOnly and watches do not disturb each other', async () => {
   using memory = new KvmMemory(MEMORY);
   const { watch, told } = watched(memory, 0x2000, 16);

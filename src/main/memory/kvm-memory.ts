@@ -165,7 +165,8 @@ export class KvmMemory extends TrackedMemory {
   }
 
   /**
-   * Removes the region that begins at `guestAddr`; vCPUs stop for it and go on. Buffers and views of it stay valid.
+   * Removes the region that begins at `guestAddr`; vCPUs stop for it and go on. Buffers and views of it stay valid. What `setReadOnly` split are
+   * regions of their own, what a watch split goes as a whole.
    * @throws `ERR_MEMORY_UNMAPPED` when none begins there, `ERR_SYSCALL` (nothing was removed then)
    */
   removeRegion(guestAddr: U64): void {

@@ -20,6 +20,7 @@ import {
   hostAddrOf,
   type OwnedRegion,
   placeText,
+  withoutWatches,
   withReadOnly,
   withWatched,
 } from './region-list.ts';
@@ -145,8 +146,9 @@ export class MemoryOwner {
   removeRegion(guestAddr: number): void {
     const region = this.#regions.find(each => each.guestAddr === guestAddr);
     if (region === undefined) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region begins at ${hex(guestAddr)}`);
-    this.#swap([region], []);
-    this.tracker.dismiss(region);
+    const gone = withoutWatches(this.#regions, region);
+    this.#swap(gone, []);
+    for (const piece of gone) this.tracker.dismiss(piece);
     if (!this.#regions.some(({ mapping }) => mapping === region.mapping)) region.mapping.letGo();
   }
 
@@ -272,6 +274,7 @@ export class MemoryOwner {
 
   #track(options: DirtyTrackingOptions): void {
     const { tracker } = this;
+    this.#slots.refuseOtherLog(options.log);
     if (tracker.source !== undefined && options.source === undefined) {
       tracker.report(options);
       return;

@@ -90,6 +90,19 @@ export function withWatched(
   return joinPieces(regions, pieces, slotLimit);
 }
 
+/** `first` and the pieces after it that are regions of their own only because some of their pages are watched. */
+export function withoutWatches(regions: readonly OwnedRegion[], first: OwnedRegion): OwnedRegion[] {
+  const pieces = [first];
+  for (const next of regions.slice(regions.indexOf(first) + 1)) {
+    const last = pieces.at(-1) ?? first;
+    if (!joins({ ...last, watched: false }, { ...next, watched: false })) break;
+    pieces.push(next);
+  }
+  // Two neighbours that are both unwatched were cut by something else.
+  const end = pieces.findIndex((piece, index) => index > 0 && piece.watched === pieces[index - 1]?.watched);
+  return end < 0 ? pieces : pieces.slice(0, end);
+}
+
 function joinPieces(regions: readonly OwnedRegion[], pieces: readonly OwnedRegion[], slotLimit: number): OwnedRegion[] {
   const joined: OwnedRegion[] = [];
   for (const piece of pieces) {

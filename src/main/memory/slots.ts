@@ -172,6 +172,17 @@ export class Slots implements DirtySource {
     this.#mode = mode;
   }
 
+  /** @throws `ERR_DIRTY_SOURCE` when it logs already, in the other way than `log` asks for */
+  refuseOtherLog(log: 'plain' | 'manual' | undefined): void {
+    if (log === undefined || !this.#logging || this.#attached === undefined || this.#attached.ring) return;
+    const present = this.#attached.mode.manual ? 'manual' : 'plain';
+    if (log === present) return;
+    throw new HypervisorError(
+      'ERR_DIRTY_SOURCE',
+      `log '${log}': KVM's log is on as '${present}' already; disableDirtyTracking() first (pages that are dirty stay so)`,
+    );
+  }
+
   /** Turns logging on for every slot, or for none. Without a VM: the slots of the next one will log. */
   start(regions: readonly OwnedRegion[]): void {
     if (!this.#logging) this.#setLogging(regions, true);
