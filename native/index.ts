@@ -141,17 +141,6 @@ export interface NativeVcpu {
   close(): void;
 }
 
-/** KVM's own counters of a vCPU. Readable while it runs; keeps the kernel's VM alive until it is closed. */
-export interface NativeVcpuCounters {
-  /**
-   * The counter `name` as KVM calls it, undefined where this KVM has none by that name. 'pf_taken': the guest's page faults that KVM handled;
-   * under dirty logging by write protection, that is one for each first write to a page (and for each first access to one that is not mapped yet).
-   */
-  read(name: string): number | undefined;
-  /** Idempotent. */
-  close(): void;
-}
-
 /**
  * Write tracking of this process's memory, whoever writes: guests, threads through any view, system calls. One thread. Ranges are page-aligned host
  * addresses. Blind to other mappings of the same memfd or file, and to other processes.
@@ -224,8 +213,6 @@ export interface NativeAddon {
    * `vmFd` must be the very `fd` of the NativeVm that enabled them: a vCPU made through a duplicate has a ring that nobody empties.
    */
   createVcpu(vmFd: number, index: number, stats: Uint8Array): NativeVcpu;
-  /** KVM_GET_STATS_FD on a vCPU's descriptor (Linux >= 5.14), on any thread. Blocks while the vCPU is in KVM_RUN. */
-  openVcpuCounters(vcpuFd: number): NativeVcpuCounters;
   /** gettid(). */
   threadId(): number;
   /** tgkill(getpid(), tid, the kick signal). False when the thread is gone (ESRCH). */

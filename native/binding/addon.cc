@@ -10,7 +10,6 @@
 #include "binding/page_tracker_handle.h"
 #include "binding/system_handle.h"
 #include "binding/thread.h"
-#include "binding/vcpu_counters_handle.h"
 #include "binding/vcpu_handle.h"
 #include "binding/vm_handle.h"
 #include "sys/mapping.h"
@@ -49,7 +48,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->system_prototype = SystemHandle::Prototype(env);
   data->vm_prototype = VmHandle::Prototype(env);
   data->vcpu_prototype = VcpuHandle::Prototype(env);
-  data->vcpu_counters_prototype = VcpuCountersHandle::Prototype(env);
   data->page_tracker_prototype = PageTrackerHandle::Prototype(env);
 
   const napi_property_descriptor functions[] = {
@@ -71,7 +69,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<SystemHandle::Open>("openSystem"),
       Function<VmHandle::Attach>("attachVm"),
       Function<VcpuHandle::Create>("createVcpu"),
-      Function<VcpuCountersHandle::Open>("openVcpuCounters"),
       Function<ThreadId>("threadId"),
       Function<Kick>("kick"),
       Function<Heartbeat>("heartbeat"),

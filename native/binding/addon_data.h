@@ -22,7 +22,6 @@ struct AddonData {
   Napi::ObjectReference system_prototype;
   Napi::ObjectReference vm_prototype;
   Napi::ObjectReference vcpu_prototype;
-  Napi::ObjectReference vcpu_counters_prototype;
   Napi::ObjectReference page_tracker_prototype;
   /** This thread's, when it has one. */
   sys::Heartbeat heartbeat;

@@ -228,12 +228,6 @@ function vcpus() {
     for (const forged of [undefined, null, 5, {}, vcpu, Object.create(vm)]) {
       throws('ERR_INVALID_ARG_TYPE', () => vm.close.call(forged));
     }
-    const counters = addon.openVcpuCounters(vcpu.fd);
-    assert.ok(counters.read('exits') >= 2);
-    assert.equal(counters.read('none by this name'), undefined);
-    counters.close();
-    throws('ERR_DISPOSED', () => counters.read('exits'));
-    throws('ERR_SYSCALL', () => addon.openVcpuCounters(0));
     assert.equal(vcpu.failedCall, 'KVM_RUN');
     vm.setManualLog(true, false);
     vm.orDirtyLog(0, log, 0, null, 0);

@@ -11,7 +11,6 @@
 #include "kvm/abi.h"
 #include "kvm/system.h"
 #include "kvm/vcpu.h"
-#include "kvm/vcpu_counters.h"
 #include "kvm/vm.h"
 #include "sys/fault.h"
 #include "sys/kick.h"
@@ -158,28 +157,6 @@ KVM_TEST(ReadsAndWritesState,
   CHECK(both.ok() && both.value().refused == 0x12345u);
   auto mapped = cpu.vcpu->Translate(kCode);
   CHECK(mapped.ok() && mapped.value() == kCode);
-}
-
-KVM_TEST(ReadsCounters, "KVM's counters are read by name, also after the vCPU was closed") {
-  Machine machine(kOutWriteHalt, sizeof(kOutWriteHalt));
-  CHECK(machine.ready);
-  Cpu cpu(machine, 0);
-  CHECK(cpu.ready);
-  auto counters = kvm::VcpuCounters::Open(cpu.vcpu->fd());
-  if (!counters.ok() && counters.error().errnum == ENOTTY) return;  // Linux before 5.14
-  CHECK(counters.ok());
-  auto before = counters.value().Read("exits");
-  CHECK(before.ok() && before.value().has_value());
-  CHECK(cpu.vcpu->Run() == 0);
-  auto after = counters.value().Read("exits");
-  CHECK(after.ok() && *after.value() > *before.value());
-  auto unknown = counters.value().Read("no_such_counter");
-  CHECK(unknown.ok() && !unknown.value().has_value());
-  cpu.vcpu->Close();
-  CHECK(counters.value().Read("pf_taken").ok());
-  counters.value().Close();
-  CHECK(!counters.value().open());
-  CHECK(!kvm::VcpuCounters::Open(0).ok());
 }
 
 KVM_TEST(ImmediateExitComesFirst, "immediate_exit set before entry ends the run at once, and is cleared") {
