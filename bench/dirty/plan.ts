@@ -26,8 +26,9 @@ export function roundsFor(
   writer: keyof typeof WRITE_NS,
   pages: number,
 ): { rounds: number; warmup: number } {
-  const budget = plan.quick ? 100e6 : 1_200e6;
+  const budget = plan.quick ? 100e6 : 700e6;
   const total = Math.min(plan.quick ? 40 : 200, Math.floor(budget / (ROUND_NS + pages * WRITE_NS[writer])));
-  const warmup = Math.floor(total / 5);
+  // One at least: the first harvest of so many pages makes the room for its ranges.
+  const warmup = Math.max(1, Math.floor(total / 5));
   return { rounds: Math.max(2, total - warmup), warmup };
 }
