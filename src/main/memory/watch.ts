@@ -132,8 +132,8 @@ export function checkWatch(
   return { start, end: start + size, callback, everyMs: every === false ? undefined : every };
 }
 
-/** Rounds of delivery in a row, without waiting, before the event loop gets a turn. */
-const ROUNDS_PER_TURN = 64;
+/** Milliseconds that callbacks may take in a row before the event loop gets a turn: a guest that writes for ever must not keep it. */
+const TURN_MS = 10;
 /** Reports per round: no more than the queue holds. */
 const REPORTS_PER_ROUND = 4096;
 
@@ -244,11 +244,12 @@ export class WatchList {
   }
 
   /** Reports in a row, as the queue has them: for each writer in the order of its writes. */
-  #deliver(ring: WatchRing): void {
+  #deliver(ring: WatchRing, until = Number.POSITIVE_INFINITY): void {
     for (let left = REPORTS_PER_ROUND; left > 0; left--) {
       const report = ring.take();
       if (report === undefined) return;
       this.#tell(fromReport(report, this.#host.whoIs(report.writer)), report.turn, () => true);
+      if (performance.now() >= until) return;
     }
   }
 
@@ -276,14 +277,16 @@ export class WatchList {
   async #serve(ring: WatchRing): Promise<void> {
     this.#serving = true;
     await Promise.resolve();
-    for (let round = 1; !this.isEmpty; round++) {
+    let until = performance.now() + TURN_MS;
+    while (!this.isEmpty) {
       const { bell } = ring;
-      this.#deliver(ring);
+      this.#deliver(ring, until);
       // A report between the look at the bell and here ends the wait at once.
-      const wait = ring.wait(bell);
-      if (wait.async) await wait.value;
-      // Busy writers must not starve this thread's timers and messages.
-      else if (round % ROUNDS_PER_TURN === 0) await new Promise(resolve => setTimeout(resolve, 0));
+      const isLate = performance.now() >= until;
+      const wait = isLate ? undefined : ring.wait(bell);
+      if (wait?.async === false) continue;
+      await (wait?.value ?? new Promise(resolve => setTimeout(resolve, 0)));
+      until = performance.now() + TURN_MS;
     }
     this.#serving = false;
   }
