@@ -56,7 +56,7 @@ export interface RegionDescriptor {
   readonly wasm?: WasmMemory;
   /** The guest may not write although the API may: `registerSlot` with KVM_MEM_READONLY. */
   readonly guestReadOnly?: true;
-  /** What of it is watched, if anything; all of its pages are then. */
+  /** @internal What of it is watched, if anything; all of its pages are then. */
   readonly watch?: WatchDescriptor;
 }
 

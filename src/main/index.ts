@@ -53,6 +53,7 @@ export {
   type MemoryRegion,
   type RegionOptions,
   type Watch,
+  type WatchCallback,
   type WatchedWrite,
   type WatchOptions,
   type WriterPages,
