@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "sys/blocked_signals.h"
 #include "sys/checked_ioctl.h"
 
 #ifndef KVM_CAP_DIRTY_LOG_RING_ACQ_REL
@@ -17,6 +18,9 @@ using sys::Ioctl;
 using sys::IoctlVoid;
 
 namespace {
+
+/** Calls of KVM_RESET_DIRTY_RINGS in a row that may reset nothing although something is there. */
+constexpr int kFruitlessMax = 64;
 
 // Process-wide: vCPUs are created on other threads, which get the VM as the number of its descriptor.
 struct Registry {
@@ -111,6 +115,7 @@ uint64_t DirtyRings::Take(uint32_t index, VcpuRing& ring) {
   });
   ring.counters.entries += taken;
   ring.unreset += taken;
+  unreset_ += taken;
   // KVM leaves KVM_RUN with room to spare: a ring that was ever entirely full may have been fuller.
   if (lost || (taken > 0 && ring.unreset >= ring.ring.size())) {
     ++ring.counters.overflows;
@@ -126,14 +131,17 @@ uint64_t DirtyRings::TakeAll() {
 }
 
 sys::Result<void> DirtyRings::Reset() {
-  uint64_t pending = 0;
-  for (const auto& [index, ring] : rings_) pending += ring.unreset;
+  if (unreset_ == 0) return {};
+  // From Linux 6.16 on a pending signal ends the call early, and then pages whose entries it had counted may stay
+  // writable unnoticed.
+  const sys::BlockedSignals blocked;
   // It returns how many entries it has reset, and may stop early.
-  while (pending > 0) {
+  for (int fruitless = 0; unreset_ > 0;) {
     auto done = Ioctl(vm_.get(), KVM_RESET_DIRTY_RINGS, "KVM_RESET_DIRTY_RINGS", 0);
     if (!done.ok()) return done.error();
-    if (done.value() == 0) break;
-    pending -= std::min(pending, static_cast<uint64_t>(done.value()));
+    unreset_ -= std::min(unreset_, static_cast<uint64_t>(done.value()));
+    // Not a success: pages of entries that are not reset are written without notice.
+    if (done.value() == 0 && ++fruitless == kFruitlessMax) return sys::SysError{EAGAIN, "KVM_RESET_DIRTY_RINGS"};
   }
   for (auto& [index, ring] : rings_) ring.unreset = 0;
   return {};

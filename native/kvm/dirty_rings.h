@@ -72,7 +72,7 @@ class DirtyRings {
     sys::Mapping mapping;
     DirtyRing ring;
     RingCounters counters;
-    /** Taken, and not known to be reset. */
+    /** Taken since all rings were reset last. */
     uint64_t unreset = 0;
     bool mapped = true;
   };
@@ -87,6 +87,8 @@ class DirtyRings {
   const uint32_t entries_;
   std::mutex mutex_;  // guards what follows
   std::map<uint32_t, VcpuRing> rings_;
+  /** Entries of all rings that were taken, and that the kernel has not reset yet. */
+  uint64_t unreset_ = 0;
   std::map<uint32_t, GatheredPages> slots_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "sys/affinity.h"
+#include "sys/blocked_signals.h"
 #include "sys/clock.h"
 #include "sys/fault.h"
 #include "sys/kick.h"
@@ -42,6 +44,20 @@ TEST(KickInterrupts, "a kick makes a blocking call of that thread return EINTR")
   }
   blocked.join();
   CHECK(outcome == EINTR);
+}
+
+TEST(BlockedSignalsWait, "signals do not interrupt a scope that blocks them, and arrive at its end") {
+  CHECK(sys::InstallKickHandler().ok());
+  const timespec moment = {0, 1000};
+  {
+    const sys::BlockedSignals blocked;
+    CHECK(sys::Kick(sys::ThreadId()).ok());
+    CHECK(nanosleep(&moment, nullptr) == 0);
+    sigset_t pending;
+    CHECK(sigpending(&pending) == 0 && sigismember(&pending, sys::KickSignal()) == 1);
+  }
+  sigset_t pending;
+  CHECK(sigpending(&pending) == 0 && sigismember(&pending, sys::KickSignal()) == 0);
 }
 
 TEST(KickOfNobody, "a kick of a thread that is gone says so, and one of another process's thread too") {
