@@ -133,6 +133,18 @@ test('a stop that fails when another had stopped: tracking is on, and the gap is
   assert.equal([one.closed, two.closed, tracker.source], [true, true, undefined]);
 });
 
+test('a stop that fails, and then succeeds: the gap between is every page', () => {
+  const { low, tracker } = setUp();
+  const [one, two] = [new FakeSource(), new FakeSource()];
+  tracker.enable(chosen(one, two), {});
+  two.fails = 'stop';
+  assert.throws(() => tracker.disable(), /stop/);
+  one.write(low, 2);
+  tracker.disable();
+  tracker.enable(chosen(new FakeSource()), {});
+  assert.equal(take(tracker), everything);
+});
+
 test('a region that one source refuses is dismissed by the others', () => {
   const { tracker } = setUp();
   const [one, two] = [new FakeSource(), new FakeSource()];

@@ -101,7 +101,7 @@ export class DirtyTracker {
     this.#attribution = attribution ?? this.#attribution;
     this.#granularity = granularity ?? this.#granularity;
     for (const mapping of this.#current().mappings) mapping.setAttribution(this.#attribution);
-    if (initially === 'dirty') for (const { pages } of this.#consumers) pages.addEverything();
+    if (initially === 'dirty') this.#addEverything();
   }
 
   /** Stops recording; what was recorded is kept. Goes on as before when it throws. */
@@ -234,11 +234,16 @@ export class DirtyTracker {
       source.start(set.regions);
       this.#resting.delete(source);
       // Nobody knows what was written while it rested.
-      for (const { pages } of this.#consumers) pages.addEverything();
+      this.#addEverything();
     }
     for (const source of this.#sources) source.collect(set.regions);
     this.#distribute(set);
     return set;
+  }
+
+  /** Every consumer is told of every page next. */
+  #addEverything(): void {
+    for (const { pages } of this.#consumers) pages.addEverything();
   }
 
   #distribute(set: RegionSet): void {
@@ -268,7 +273,8 @@ export class DirtyTracker {
     }
     this.#distribute(set);
     for (const source of stopped) {
-      this.#resting.delete(source);
+      // As with one that begins again: nobody knows what was written while it rested.
+      if (this.#resting.delete(source)) this.#addEverything();
       source.close();
     }
   }
