@@ -82,7 +82,8 @@ export class DirtyLimiter {
       const vcpu = this.#vcpus[index];
       if (vcpu === undefined) continue;
       vcpu.limit = pagesPerSecond;
-      if (pagesPerSecond === undefined) this.#give(index, vcpu, 1);
+      // Where no limit is on, nothing is measured either: a share would cut the vCPU's time into slices for good.
+      if (pagesPerSecond === undefined && this.#timer !== undefined) this.#give(index, vcpu, 1);
     }
     if (this.#vcpus.every(({ limit }) => limit === undefined)) this.close();
   }
