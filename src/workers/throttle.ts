@@ -19,6 +19,8 @@ import type { VcpuStatsWords } from '../../shared/vcpu-stats.ts';
 const HEARTBEAT_MS = 200;
 /** A timer and this clock may differ by so much: the slice is over all the same. */
 const CLOCK_SLACK_MS = 0.2;
+/** The least share is a millisecond a second. A stretch that was long because the vCPU waited for a device does not make it sleep for minutes. */
+const SLEEP_MAX_MS = 1000;
 
 export interface ThrottleOptions {
   readonly index: number;
@@ -88,7 +90,7 @@ export class Throttle {
     const left = (): number => {
       if (Atomics.load(control, this.#base + REQUEST) !== 0) return 0;
       const sleepMs = (ranMs * Atomics.load(control, this.#base + THROTTLE_SLEEP)) / 1000;
-      return now + sleepMs - performance.now();
+      return now + Math.min(sleepMs, SLEEP_MAX_MS) - performance.now();
     };
     if (left() <= 0) return;
     this.#options.heartbeat(0);

@@ -248,7 +248,10 @@ export class Slots implements DirtySource {
       } catch (error) {
         this.#logging = before;
         for (const region of changed.reverse()) {
-          if (!attempt(() => this.#create(attached.vm, region))) this.#onLost(region);
+          if (attempt(() => this.#create(attached.vm, region))) continue;
+          // Not with the wrong flags, either: a guest that writes there unseen is worse than one that meets a hole.
+          attempt(() => remove(attached.vm, region));
+          this.#onLost(region);
         }
         throw error;
       }

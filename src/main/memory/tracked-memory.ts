@@ -123,7 +123,8 @@ export abstract class TrackedMemory extends TracedMemory {
   /**
    * Dirty pages as a stream, on a cursor of its own that begins with the first step: a harvest every `every` milliseconds at most, and only when
    * something was written. Asking for the next one commits the last; `break`, `return` or a throw in the loop aborts it. Waiting keeps the
-   * process alive. Ends when the memory is disposed; throws what `harvest()` throws, `ERR_ABORTED` after the signal.
+   * process alive. Ends when the memory is disposed; each step throws what `harvest()` throws, `ERR_ABORTED` after the signal. (`return()` waits for a
+   * step that is under way, as with any async generator: the signal does not.)
    * @throws `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION`, `ERR_DIRTY_TRACKING_OFF`
    */
   changes(options: ChangesOptions): AsyncGenerator<DirtyHarvest, void, void> {
