@@ -1,7 +1,7 @@
 // What tests of dirty sources share: the dirty pages of a memory, and the suites that need a source. Uses the public API only.
 
 import { type KvmMemory, probeDirtySources } from 'node-kvm';
-import { type Suite, suiteUnless } from './harness.ts';
+import { hasKvm, kvmSuite, type Suite, suiteUnless } from './harness.ts';
 
 export const PAGE = 4096;
 
@@ -17,10 +17,11 @@ export function dirtyPages(memory: KvmMemory): number[] {
 
 type SourceName = keyof ReturnType<typeof probeDirtySources>;
 
-/** A suite that runs where the source works, and is skipped with the probe's reason elsewhere; REQUIRE_SOURCES names those that must work. */
+/** A suite with guests that runs where there is KVM and the source works, and is skipped with the probe's reason elsewhere; REQUIRE_SOURCES names those that must work. */
 export function sourceSuite(source: SourceName, name: string): Suite {
   const { available, reason } = probeDirtySources()[source];
   if (!available && process.env['REQUIRE_SOURCES']?.split(',').includes(source) === true)
     throw new Error(`REQUIRE_SOURCES has ${source}, but: ${reason}`);
-  return suiteUnless(available ? undefined : reason, name);
+  // Without KVM its reason, whatever the source.
+  return hasKvm ? suiteUnless(available ? undefined : reason, name) : kvmSuite(name);
 }
