@@ -226,10 +226,11 @@ test('writes of another thread are reported with its thread id', async () => {
      parentPort.postMessage(threadId);`,
     { eval: true, workerData: memory.handle },
   );
+  const ended = once(worker, 'exit');
   const [threadId] = (await once(worker, 'message')) as [number];
   memory.writeObj(0x3008, u8, 1);
   const seen = await told(101);
-  await once(worker, 'exit');
+  await ended;
 
   assert.equal(
     seen.slice(0, 100).map(([addr, size, data]) => [addr, size, data?.[0]]),
