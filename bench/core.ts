@@ -2,7 +2,6 @@
 // A missed goal is printed as missed and does not fail the run; a side that did not do its work does.
 
 import { parseArgs } from 'node:util';
-import cliProgress from 'cli-progress';
 import { probe } from 'node-kvm';
 import { Baseline, compileCommand } from './core/baseline.ts';
 import { openCopies } from './core/copies.ts';
@@ -10,7 +9,7 @@ import { openExits } from './core/exits.ts';
 import { openIdle } from './core/idle.ts';
 import { openMemory } from './core/memory.ts';
 import { describeMachine, type Report, render, type Skipped } from './core/report.ts';
-import { type Part, type Result, runRounds } from './core/rounds.ts';
+import { type Part, type Result, runMeasures } from './core/rounds.ts';
 import { openStartup } from './core/startup.ts';
 
 const USAGE = `usage: npm run bench:core -- [--quick] [--json] [--only <part>]
@@ -57,13 +56,6 @@ async function measure({ quick, only }: Options): Promise<Report> {
   const { kvm } = probe();
   const results: Result[] = [];
   const skipped: Skipped[] = [];
-  // Prints nothing where standard error is no terminal.
-  const bar = new cliProgress.SingleBar({
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-    format: '{bar} {what}',
-  });
   await using baseline = Baseline.start();
   for (const { name, needsKvm, open } of PARTS) {
     if (only !== undefined && name !== only) continue;
@@ -73,14 +65,7 @@ async function measure({ quick, only }: Options): Promise<Report> {
       continue;
     }
     await using part = await open(baseline, quick);
-    for (const one of part.measures) {
-      bar.start(1, 0, { what: `${one.group}: ${one.name}` });
-      try {
-        results.push(await runRounds(one, share => bar.update(share)));
-      } finally {
-        bar.stop();
-      }
-    }
+    results.push(...(await runMeasures(part.measures)));
   }
   return { machine: describeMachine(), compiler: compileCommand, quick, results, skipped };
 }

@@ -4,11 +4,10 @@
 import { writeFileSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { parseArgs } from 'node:util';
-import cliProgress from 'cli-progress';
 import { HypervisorError, probe } from 'node-kvm';
 import { Baseline, compileCommand } from './core/baseline.ts';
 import { describeMachine, type Report, render, type Skipped } from './core/report.ts';
-import { type Part, type Result, runRounds } from './core/rounds.ts';
+import { type Part, type Result, runMeasures } from './core/rounds.ts';
 import { openCursors } from './dirty/cursors.ts';
 import { openHarvest, warmUp } from './dirty/harvest.ts';
 import { PERF_TEST_USAGE, perfTest } from './dirty/perf-test.ts';
@@ -118,26 +117,12 @@ async function measure(chosen: Options): Promise<Report> {
   const results: Result[] = [];
   const skipped: Skipped[] = [];
   const planned = await plan(chosen, skipped);
-  // Prints nothing where standard error is no terminal.
-  const bar = new cliProgress.SingleBar({
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-    format: '{bar} {what}',
-  });
   await using baseline = Baseline.start();
   await warmUp(planned);
   for (const { part, open } of openers(planned)) {
     if (chosen.only !== undefined && part !== chosen.only) continue;
     await using opened = await open(baseline, planned);
-    for (const one of opened.measures) {
-      bar.start(1, 0, { what: `${one.group}: ${one.name}` });
-      try {
-        results.push(await runRounds(one, share => bar.update(share)));
-      } finally {
-        bar.stop();
-      }
-    }
+    results.push(...(await runMeasures(opened.measures)));
   }
   return { machine: describeMachine(), compiler: compileCommand, quick: chosen.quick, results, skipped };
 }

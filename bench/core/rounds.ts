@@ -2,6 +2,7 @@
 // down for longer than a round slows both. Main thread.
 
 import { createHistogram } from 'node:perf_hooks';
+import cliProgress from 'cli-progress';
 
 /** What a measure is held against: the median of the ratios, or TypeScript's own median. */
 export type Goal = { readonly ratio: number } | { readonly value: number };
@@ -48,8 +49,28 @@ export interface Result {
   readonly met?: boolean;
 }
 
+/** Runs one measure after the other, under a progress bar where standard error is a terminal. */
+export async function runMeasures(measures: readonly Measure[]): Promise<Result[]> {
+  const results: Result[] = [];
+  const bar = new cliProgress.SingleBar({
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    format: '{bar} {what}',
+  });
+  for (const measure of measures) {
+    bar.start(1, 0, { what: `${measure.group}: ${measure.name}` });
+    try {
+      results.push(await runRounds(measure, share => bar.update(share)));
+    } finally {
+      bar.stop();
+    }
+  }
+  return results;
+}
+
 /** Runs both sides in turns; `progress` is called with the share that is done. */
-export async function runRounds(measure: Measure, progress: (share: number) => void): Promise<Result> {
+async function runRounds(measure: Measure, progress: (share: number) => void): Promise<Result> {
   const ours: number[] = [];
   const theirs: number[] = [];
   const total = measure.warmup + measure.rounds;

@@ -9,7 +9,7 @@ import { WRITER_UNKNOWN, type Writer } from '../../../shared/writer.ts';
 import { trace } from '../trace.ts';
 import type { CursorPages, RegionSet } from './cursor-pages.ts';
 import { checkPlace } from './options.ts';
-import { endOf, type OwnedRegion, placeText } from './region-list.ts';
+import { endOf, type OwnedRegion } from './region-list.ts';
 
 const onCommit = trace('memory.harvest.commit');
 const onAbort = trace('memory.harvest.abort');
@@ -46,7 +46,7 @@ export interface HarvestOrigin {
   /** What a writer's code means in this memory. */
   readonly writerOf: (code: number) => Writer;
   /** Called once, at the end of the harvest. */
-  readonly onEnd: (committed: boolean) => void;
+  readonly onEnd: () => void;
 }
 
 /**
@@ -161,10 +161,12 @@ export class DirtyHarvest {
   writerAt(addr: U64): Writer {
     const { set, pages, writerOf } = this.#open();
     const guestAddr = toU64(addr, 'addr');
-    const region = regionOf(set, { guestAddr, size: 1 });
-    const page = pageOf(region, guestAddr);
-    const isDirty = pages.taken(region.mapping)?.has(page) === true;
-    return writerOf((isDirty ? region.mapping.writers?.[page] : undefined) ?? WRITER_UNKNOWN);
+    let code: number | undefined;
+    for (const { region } of partsOf(set, guestAddr, guestAddr + 1)) {
+      const page = pageOf(region, guestAddr);
+      if (pages.taken(region.mapping)?.has(page) === true) code = region.mapping.writers?.[page];
+    }
+    return writerOf(code ?? WRITER_UNKNOWN);
   }
 
   /** The pages were dealt with: forget them. @throws `ERR_HARVEST_ENDED` */
@@ -204,7 +206,7 @@ export class DirtyHarvest {
     this.#origin = undefined;
     if (committed) pages.commit(set);
     else pages.abort(set);
-    onEnd(committed);
+    onEnd();
   }
 }
 
@@ -245,12 +247,6 @@ function partsOf({ regions }: RegionSet, start: number, end: number): Part[] {
   }
   if (at < end) throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no memory at ${hex(at)} when the harvest began`);
   return parts;
-}
-
-function regionOf(set: RegionSet, range: { readonly guestAddr: number; readonly size: number }): OwnedRegion {
-  const region = set.regions.find(each => each.guestAddr <= range.guestAddr && endOf(range) <= endOf(each));
-  if (region !== undefined) return region;
-  throw new HypervisorError('ERR_MEMORY_UNMAPPED', `no region held ${placeText(range)} when the harvest began`);
 }
 
 /** Index of the page in the region's mapping. */

@@ -71,8 +71,8 @@ export class DirtyLimiter {
 
   /** Limits these vCPUs to `pagesPerSecond` each; undefined: no limit. @throws `ERR_DIRTY_TRACKING_OFF`, `ERR_SYSCALL`; nothing changed then */
   set(vcpus: readonly number[], pagesPerSecond: number | undefined): void {
-    if (pagesPerSecond !== undefined) checkLimit(pagesPerSecond);
     if (pagesPerSecond !== undefined) {
+      checkLimit(pagesPerSecond);
       // Also where limits are on already: with tracking off this one would not be kept.
       if (this.#host.source() === undefined)
         throw new HypervisorError('ERR_DIRTY_TRACKING_OFF', 'dirty tracking is off: call enableDirtyTracking() first');
