@@ -1,0 +1,105 @@
+// What a workload is to the engine that measures it (measure.ts), and what it has to work with. Types only.
+
+import type { LabKernel } from '../../../shared/lab/kernels.ts';
+import type { ActorKind, ActorMix, Latency, Series, Unit } from './report.ts';
+import type { Scenario } from './scenario.ts';
+
+/** One actor of a team: 'the second JavaScript thread'. */
+export interface ActorId {
+  readonly kind: ActorKind;
+  readonly index: number;
+}
+
+/** What one actor is to do in a repetition. */
+export interface Order {
+  readonly actor: ActorId;
+  readonly kernel: LabKernel;
+  /** By position, as shared/lab/kernels.ts lists them. */
+  readonly params: readonly number[];
+  /** CPU to be pinned to. */
+  readonly cpu?: number;
+}
+
+export interface ActorResult {
+  /** Time within the kernel, nanoseconds, clock overhead subtracted. */
+  readonly ns: number;
+  /** Operations, as the kernel counts them. */
+  readonly ops: number;
+  /** The kernel's results (LAB_RESULT.VALUES); the first is `ops`. */
+  readonly values: readonly bigint[];
+}
+
+/** The arena and the threads on it (actor-team.ts). Main thread. */
+export interface Team extends AsyncDisposable {
+  /** The arena: offsets in orders are offsets in it. */
+  readonly buffer: SharedArrayBuffer;
+  /** Where the data lie in it. */
+  readonly data: { readonly at: number; readonly bytes: number };
+  readonly counts: Readonly<Record<ActorKind, number>>;
+  readonly clockNs: Readonly<Partial<Record<ActorKind, number>>>;
+  /**
+   * One repetition: all ordered actors start together; resolves when all are done, results in the order of the orders.
+   * @throws `ERR_LAB_ACTOR` when an actor died or did not end within 60 s; the team is then of no use any more
+   */
+  run(orders: readonly Order[]): Promise<readonly ActorResult[]>;
+}
+
+/** A repetition's figure, and what else it saw. */
+export interface Sample {
+  readonly value: number;
+  /** Single latencies in nanoseconds, where the workload has them. */
+  readonly latenciesNs?: ArrayLike<number>;
+}
+
+/** A variant made ready: memory laid out, actors named. */
+export interface OpenVariant extends AsyncDisposable {
+  /** `scale` ≥ 1 multiplies the work, so that a repetition takes as long as asked for. Throws `ERR_LAB_RESULT` when the result is wrong. */
+  repeat(scale: number): Promise<Sample>;
+  /** How long the last repetition took, ns: what `scale` is found by. */
+  readonly lastNs: number;
+  /** Over the whole run, where the workload has them. */
+  readonly series?: readonly Series[];
+  readonly latency?: Latency;
+}
+
+/** One row to be. */
+export interface Variant {
+  readonly suite: string;
+  readonly workload: string;
+  readonly actors: ActorMix;
+  readonly count: number;
+  readonly parameters: Readonly<Record<string, string | number>>;
+  readonly unit: Unit;
+  readonly better: 'higher' | 'lower';
+  /** Not asked to do more work at once than one unit: latencies, storms. */
+  readonly fixedScale?: boolean;
+  open(): Promise<OpenVariant>;
+  /** The same with C threads; undefined where C has no such thing. */
+  openBaseline?(): Promise<OpenVariant>;
+  /** Other implementations: name → opener. */
+  readonly peers?: Readonly<Record<string, () => Promise<OpenVariant>>>;
+}
+
+/** What variants are made from. */
+export interface LabContext {
+  readonly scenario: Scenario;
+  readonly hasKvm: boolean;
+  /** CPUs to pin to. */
+  readonly cpus: readonly number[];
+  /** The team that all simple workloads share; opened with the first use. */
+  team(): Promise<Team>;
+  /** To be called for what can't be measured here. */
+  skip(what: string, reason: string): void;
+}
+
+export interface Workload {
+  readonly suite: string;
+  readonly name: string;
+  /** One line for `--list`. */
+  readonly title: string;
+  /** What it measures, what limits it, and what it does not say: two to five sentences for docs and reports. */
+  readonly model: string;
+  readonly kinds: readonly ActorKind[];
+  readonly needsKvm?: boolean;
+  variants(context: LabContext): Variant[];
+}
