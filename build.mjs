@@ -190,7 +190,7 @@ function publish(folder, outputs, keep = () => false) {
 /** dist/: the library, the command and the workers, each bundled; and the CommonJS door to the same modules. */
 async function buildTs() {
   const { build } = await import('esbuild');
-  const workers = walk('src/workers', file => file.endsWith('-worker.ts'));
+  const workers = walk('src/workers', file => /-(worker|device)\.ts$/.test(file));
   const { outputFiles } = await build({
     ...bundling,
     entryPoints: {

@@ -51,6 +51,10 @@ export type ErrorCode =
   | 'ERR_IMAGE_READ'
   | 'ERR_IMAGE_FORMAT'
   | 'ERR_IMAGE_RANGE'
+  // the lab
+  | 'ERR_LAB_SCENARIO'
+  | 'ERR_LAB_ACTOR'
+  | 'ERR_LAB_RESULT'
   // the rest
   | 'ERR_DISPOSED'
   | 'ERR_ABORTED'

@@ -1,11 +1,12 @@
 // The words by which the lab's coordinator starts its actors (JavaScript, WebAssembly and C threads, vCPUs) and reads what they did. They
 // lie in the arena itself, which all of them share: offsets are bytes from its start, and guest-physical addresses as well. Pure.
 //
-// One repetition: the coordinator writes an order into the block of each actor that takes part, sets ARRIVED and DONE to 0 and
-// PARTICIPANTS to their number, then increments EPOCH and wakes its waiters. An actor that wakes reads KERNEL of its block: 0 is not for it.
-// Otherwise it pins itself to CPU, adds 1 to ARRIVED and spins until ARRIVED = PARTICIPANTS (the start barrier), takes the
-// time, runs the kernel, takes the time, writes its results, sets KERNEL to 0, adds 1 to DONE and wakes DONE's waiter. EPOCH = OVER ends an actor.
-// Threads sleep in Atomics.wait on EPOCH; a guest reads its gate port instead, whose device sleeps there on the vCPU's thread.
+// One repetition: the coordinator sets ARRIVED and DONE to 0 and PARTICIPANTS to the number of those that take part, writes an order into the block of
+// each (KERNEL last: one that is late from the repetition before may see it at once), then increments EPOCH and wakes its waiters. An actor that
+// wakes reads KERNEL of its block: 0 is not for it. Otherwise it pins itself to CPU, adds 1 to ARRIVED and spins until ARRIVED = PARTICIPANTS (the
+// start barrier), takes the time, runs the kernel, takes the time, writes its results, sets KERNEL to 0, adds 1 to DONE and wakes DONE's waiter.
+// EPOCH = OVER ends an actor, its waiting for others too. Threads sleep in Atomics.wait on EPOCH; a guest reads its gate port instead, whose device sleeps
+// there on the vCPU's thread, pins it, and, when the guest comes back, does what follows its results.
 
 /** Where what lies in the arena. Below CODE: the loader's own. After the data: TAIL bytes for the loader's tables and stacks. */
 export const LAB_LAYOUT = {

@@ -1,8 +1,18 @@
-// Where the bundled workers lie: dist/workers, beside the library's own file. Main thread.
+// Where the bundled workers lie: dist/workers of the package, from wherever this code runs. Main thread.
 
-export type WorkerName = 'vcpu-worker' | 'io-worker';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
-/** The URL of a worker's entry. All files of dist/ that hold this module lie in dist/ itself, index.js and chunks alike. */
+export type WorkerName = 'vcpu-worker' | 'io-worker' | 'lab-actor-worker' | 'lab-gate-device';
+
+/** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads. */
 export function workerFile(name: WorkerName): URL {
-  return new URL(`./workers/${name}.js`, import.meta.url);
+  return distFile(`workers/${name}.js`);
+}
+
+/** The URL of a file that the build makes, `path` from dist/ on. The package refers to itself: bundled into whatever, that is where dist/ is. */
+export function distFile(path: string): URL {
+  const root = dirname(createRequire(import.meta.url).resolve('node-kvm/package.json'));
+  return pathToFileURL(join(root, 'dist', path));
 }
