@@ -11,7 +11,9 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -109,7 +111,7 @@ async function buildAddon(directory, env = {}) {
 
 /** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
 async function buildNative() {
-  const inputs = walk('native', file => /\.(cc|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
+  const inputs = walk('native', file => /\.(cc|c|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
   const hash = createHash('sha256').update(process.version).update(process.arch);
   for (const file of inputs) hash.update(file).update(readFileSync(file));
   const stamp = hash.digest('hex');
@@ -231,6 +233,26 @@ async function buildGuest() {
   await compile(join(root, 'build/guest'));
 }
 
+/** The lab's guest: the C kernels of the addon, compiled once more for a machine without a library. Unlike the examples' guest it may use SSE2. */
+async function buildLabGuest() {
+  const target = 'dist/lab/guest.elf';
+  const inputs = walk('native/lab', () => true);
+  const built = statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (inputs.every(file => statSync(file).mtimeMs < built)) return;
+  mkdirSync(dirname(target), { recursive: true });
+  const unfinished = `${target}.${process.pid}`;
+  await run(process.env['CXX'] ?? 'g++', [
+    ...['-std=c11', '-O3', '-fno-strict-aliasing', '-Wall', '-Wextra', '-Werror', '-Inative'],
+    ...['-ffreestanding', '-nostdlib', '-static', '-fno-pie', '-no-pie', '-fno-stack-protector', '-fcf-protection=none'],
+    // Loops stay loops: a memset that the compiler finds in one would have to be brought along.
+    ...['-mno-red-zone', '-fno-asynchronous-unwind-tables', '-fno-tree-loop-distribute-patterns'],
+    ...['-Wl,--build-id=none', '-Wl,-z,max-page-size=4096', '-T', 'native/lab/guest.ld', '-o', unfinished],
+    ...inputs.filter(file => file.endsWith('.c')).flatMap(file => ['-x', 'c', file]),
+    ...['-x', 'assembler-with-cpp', 'native/lab/start.S'],
+  ]);
+  renameSync(unfinished, target);
+}
+
 /**
  * Programs that import 'node-kvm' like a user's: examples, benchmarks, tests. Bundled one by one into build/, each test with uvu: a test
  * file is a process of its own, and in the emulated machine every module that it loads costs a tenth of a second.
@@ -257,6 +279,7 @@ async function buildAll() {
   await withLock('build/native.lock', () => buildNative());
   await buildTs();
   await buildGuest();
+  await buildLabGuest();
 }
 
 async function typecheck() {
@@ -269,7 +292,10 @@ const jobs = {
   install: () => {},
   native: () => withLock('build/native.lock', () => buildNative()),
   ts: () => buildTs(),
-  guest: () => buildGuest(),
+  async guest() {
+    await buildGuest();
+    await buildLabGuest();
+  },
   typecheck,
   lint,
   async build() {

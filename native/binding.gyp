@@ -14,6 +14,7 @@
         'binding/bitmap.cc',
         'binding/collect.cc',
         'binding/errors.cc',
+        'binding/lab.cc',
         'binding/memory.cc',
         'binding/page_tracker_handle.cc',
         'binding/shared_buffer.cc',
@@ -26,6 +27,8 @@
         'kvm/system.cc',
         'kvm/vcpu.cc',
         'kvm/vm.cc',
+        'lab/kernels.c',
+        'lab/sync_kernels.c',
         'sys/affinity.cc',
         'sys/bitmap.cc',
         'sys/fault.cc',
@@ -42,6 +45,8 @@
         # Node-API calls fail once a worker is being terminated; without this node-addon-api aborts the process then.
         'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
       ],
+      # The lab's kernels. The guest is compiled from the same text: what is fast there must be fast here.
+      'cflags_c': ['-std=c11', '-O3', '-fno-strict-aliasing', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': [
         '-std=c++20',

@@ -234,6 +234,11 @@ export interface NativeAddon {
   collectGarbage(): boolean;
   /** Tests only: the `nth` (1 = next) call from now on of a KVM ioctl by this name ('*' = any) fails with `errno`, once. '' disarms. KVM_RUN is not covered. */
   injectFault(ioctl: string, nth: number, errno: number): void;
+  /**
+   * One repetition of actor `actor` of the lab, as its block in the arena says (shared/lab/control.ts): arrives at the barrier, waits there, runs the C
+   * kernel, writes times and results. Blocks until the kernel has ended, or EPOCH says that it is over. What lies outside of `arena` is refused: RangeError.
+   */
+  labRun(arena: SharedArrayBuffer, actor: number): void;
 }
 
 /** What the addon exports besides its interface. */

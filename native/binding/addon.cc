@@ -6,6 +6,7 @@
 #include "binding/bitmap.h"
 #include "binding/collect.h"
 #include "binding/errors.h"
+#include "binding/lab.h"
 #include "binding/memory.h"
 #include "binding/page_tracker_handle.h"
 #include "binding/system_handle.h"
@@ -77,6 +78,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<MonotonicNs>("monotonicNs"),
       Function<CollectGarbage>("collectGarbage"),
       Function<InjectFault>("injectFault"),
+      Function<LabRun>("labRun"),
   };
   napi_define_properties(env, exports, std::size(functions), functions);
   return exports;

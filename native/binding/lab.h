@@ -1,0 +1,14 @@
+// The lab's C actors: one repetition on the calling thread. Any thread.
+
+#ifndef NODE_KVM_BINDING_LAB_H_
+#define NODE_KVM_BINDING_LAB_H_
+
+#include <napi.h>
+
+namespace binding {
+
+Napi::Value LabRun(const Napi::CallbackInfo& info);
+
+}  // namespace binding
+
+#endif  // NODE_KVM_BINDING_LAB_H_
