@@ -1,0 +1,275 @@
+// Measures a group of variants so that they can be held against each other: warm-up until stable, then visits in turns, in a seeded order, each next to
+// those of its C baseline and its peers. Main thread; sleeps while actors work. Knows no workload and no team: only what workload.ts says of a variant.
+
+import { median, shuffle } from 'simple-statistics';
+import { HypervisorError } from '../../../shared/errors.ts';
+import { cpuTimes, stolenShare } from './machine-facts.ts';
+import type { Estimate, Row } from './report.ts';
+import type { Scenario } from './scenario.ts';
+import { estimate, halfWidth, LatencyCounter, ratioEstimate, seededRandom } from './statistics.ts';
+import type { OpenVariant, Variant } from './workload.ts';
+
+export interface MeasureHooks {
+  /** Called before each warm-up and each visit of a variant: the share of the group that is done, 0 to 1, and the id of what comes now. */
+  progress(share: number, what: string): void;
+  /** Ends the group after the repetition under way: rows are made of the visits that were complete. */
+  readonly signal?: AbortSignal;
+}
+
+/** What of a scenario is asked for here. */
+export type Sampling = Pick<Scenario, 'seed' | 'visits' | 'repetitions' | 'repetitionMs'>;
+
+/** Work is multiplied by so much at most: counts are 32 bits wide in the actors. */
+const SCALE_MAX = 1 << 20;
+/** The scale grows by this at most at once: the first repetitions are slower than what follows. */
+const SCALE_STEP = 16;
+/** It stays while repetitions take between 1 / SLACK and SLACK times what was asked for. */
+const SLACK = 1.5;
+/** Stable: the medians of two successive windows of so many repetitions differ by less than this share. */
+const WINDOW = 3;
+const STABLE = 0.05;
+/** The warm-up of a side takes the time of so many repetitions at most. */
+const WARM_UP_REPETITIONS = 50;
+/** Doubts: the median is known no better than this; so much of the CPUs' time was stolen; too few visits for an interval of 95 %. */
+const UNCERTAIN = 0.1;
+const STOLEN = 0.1;
+const VISITS_LEAST = 5;
+
+/** A variant, its baseline or a peer of it, while it is measured. */
+interface Side {
+  readonly open: OpenVariant;
+  readonly visits: (readonly number[])[];
+  readonly latencies: LatencyCounter;
+  scale: number;
+  /** Repetitions of a visit that count, and those before them that don't. */
+  counted: number;
+  ignored: number;
+  /** Its warm-up ended by time. */
+  unstable: boolean;
+}
+
+/** One row to be, with its sides open. */
+interface Entry {
+  readonly variant: Variant;
+  readonly id: string;
+  readonly own: Side;
+  readonly baseline: Side | undefined;
+  readonly peers: readonly (readonly [name: string, side: Side])[];
+  readonly sides: Side[];
+}
+
+/** `${suite}/${workload}/${actors}/${parameters}`, parameters as 'bytes=65536,stride=64' in the variant's order; the last slash only with them. */
+export function rowId({ suite, workload, actors, parameters }: Variant): string {
+  const pairs = Object.entries(parameters).map(([key, value]) => `${key}=${value}`);
+  return [suite, workload, actors, ...(pairs.length > 0 ? [pairs.join(',')] : [])].join('/');
+}
+
+/**
+ * Rows of all variants, in their order. All are open at the same time, baselines and peers too, and take turns: what one lays out in memory that others
+ * write as well must be laid out anew in each `repeat`. The first repetition of a visit finds what another left in the caches and does not count.
+ *
+ * Takes about visits × (repetitions + 1) × repetitionMs for each side, and the warm-up; a variant of fixed scale whose repetition is longer gets fewer
+ * of them, one at least. When the signal aborts, resolves with what it has: rows of fewer visits, or none. Rejects with what a variant rejects with, and
+ * with `ERR_LAB_RESULT` for a figure that is no number from 0 on. All variants are closed when it settles.
+ */
+export async function measureGroup(
+  variants: readonly Variant[],
+  sampling: Sampling,
+  hooks: MeasureHooks,
+): Promise<Row[]> {
+  const opened: OpenVariant[] = [];
+  let rows: Row[];
+  try {
+    rows = await measureOpened(variants, sampling, hooks, async opening => {
+      const open = await opening;
+      opened.push(open);
+      return open;
+    });
+  } catch (error) {
+    // What went wrong first is what is told.
+    await closeAll(opened).catch(() => {});
+    throw error;
+  }
+  await closeAll(opened);
+  return rows;
+}
+
+/** Opens, warms up, visits. `keep` takes note of what is open. */
+async function measureOpened(
+  variants: readonly Variant[],
+  sampling: Sampling,
+  { progress, signal }: MeasureHooks,
+  keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>,
+): Promise<Row[]> {
+  const random = seededRandom(sampling.seed);
+  const turns = variants.length * (sampling.visits + 1);
+  const entries: Entry[] = [];
+  for (const variant of variants) {
+    if (signal?.aborted) return [];
+    progress(entries.length / turns, rowId(variant));
+    const entry = await openEntry(variant, keep);
+    entries.push(entry);
+    for (const side of entry.sides) await warmUp(entry, side, sampling, signal);
+  }
+  const before = cpuTimes();
+  for (let visit = 0, done = entries.length; visit < sampling.visits; visit += 1) {
+    for (const entry of shuffle(entries, random)) {
+      progress(done++ / turns, entry.id);
+      await visitSides(entry, random, signal);
+    }
+  }
+  const stolen = stolenShare(before, cpuTimes());
+  return entries.filter(({ own }) => own.visits.length > 0).map(entry => rowOf(entry, sampling, stolen));
+}
+
+async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>) {
+  const side = async (opening: Promise<OpenVariant>): Promise<Side> => ({
+    open: await keep(opening),
+    visits: [],
+    latencies: new LatencyCounter(),
+    scale: 1,
+    counted: 1,
+    ignored: 0,
+    unstable: false,
+  });
+  const own = await side(variant.open());
+  const baseline = variant.openBaseline && (await side(variant.openBaseline()));
+  const peers: [string, Side][] = [];
+  for (const [name, open] of Object.entries(variant.peers ?? {})) peers.push([name, await side(open())]);
+  const sides = [own, ...(baseline ? [baseline] : []), ...peers.map(([, peer]) => peer)];
+  return { variant, id: rowId(variant), own, baseline, peers, sides } satisfies Entry;
+}
+
+/** Last opened, first closed; all of them, whatever one says. */
+async function closeAll(opened: readonly OpenVariant[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const open of [...opened].reverse()) {
+    try {
+      await open[Symbol.asyncDispose]();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function repeat(entry: Entry, side: Side) {
+  const sample = await side.open.repeat(side.scale);
+  if (Number.isFinite(sample.value) && sample.value >= 0) return sample;
+  throw new HypervisorError('ERR_LAB_RESULT', `${entry.id}: a repetition's figure is ${sample.value}`);
+}
+
+/** Finds the scale and how many repetitions make a visit, and repeats until the figure no longer moves, or for as long as that may take. */
+async function warmUp(entry: Entry, side: Side, sampling: Sampling, signal?: AbortSignal): Promise<void> {
+  const { repetitions, repetitionMs } = sampling;
+  const deadline = performance.now() + WARM_UP_REPETITIONS * repetitionMs;
+  let before: number | undefined;
+  let values: number[] = [];
+  while (!signal?.aborted) {
+    const start = performance.now();
+    values.push((await repeat(entry, side)).value);
+    const tookMs = performance.now() - start;
+    const scale = entry.variant.fixedScale ? 1 : fittingScale(side, repetitionMs);
+    if (scale !== side.scale) {
+      side.scale = scale;
+      before = undefined;
+      values = [];
+    }
+    // A visit takes the time that it was given: less work than scale 1 there is not. One repetition that takes all of it warms its own caches.
+    const fitting = scale > 1 ? repetitions : Math.floor((repetitions * SLACK * repetitionMs) / tookMs);
+    side.counted = Math.max(1, Math.min(repetitions, fitting));
+    side.ignored = fitting >= 1 ? 1 : 0;
+    if (values.length === WINDOW) {
+      const now = median(values);
+      if (before !== undefined && Math.abs(now - before) <= STABLE * before) {
+        side.unstable = false;
+        return;
+      }
+      side.unstable = before !== undefined;
+      before = now;
+      values = [];
+    }
+    if (performance.now() > deadline) return;
+  }
+}
+
+/** The scale with which a repetition takes the time asked for, judged by the last one; the present one when that is near enough. */
+function fittingScale({ scale, open: { lastNs } }: Side, repetitionMs: number): number {
+  const factor = (repetitionMs * 1e6) / Math.max(1, lastNs);
+  if (factor < SLACK && factor > 1 / SLACK) return scale;
+  return Math.max(1, Math.min(SCALE_MAX, Math.round(scale * Math.min(factor, SCALE_STEP))));
+}
+
+/** A visit of each side, one after the other. All count, or, when the signal aborts meanwhile, none. */
+async function visitSides(entry: Entry, random: () => number, signal?: AbortSignal): Promise<void> {
+  const kept: (() => void)[] = [];
+  for (const side of shuffle(entry.sides, random)) {
+    const values: number[] = [];
+    const latencies: ArrayLike<number>[] = [];
+    for (let i = 0; i < side.ignored + side.counted; i += 1) {
+      if (signal?.aborted) return;
+      const { value, latenciesNs } = await repeat(entry, side);
+      if (i < side.ignored) continue;
+      values.push(value);
+      if (latenciesNs !== undefined) latencies.push(latenciesNs);
+    }
+    kept.push(() => {
+      side.visits.push(values);
+      for (const samples of latencies) side.latencies.add(samples);
+    });
+  }
+  for (const keep of kept) keep();
+}
+
+function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: Sampling, stolen: number): Row {
+  const random = seededRandom(seed);
+  const value = estimate(own.visits, random);
+  const base = baseline && estimate(baseline.visits, random);
+  const ratio = baseline && ratioEstimate(own.visits, baseline.visits, random);
+  const latency = own.open.latency ?? own.latencies.result();
+  const { series } = own.open;
+  const { suite, workload, actors, count, parameters, unit, better } = variant;
+  return {
+    id,
+    suite,
+    workload,
+    actors,
+    count,
+    parameters,
+    unit,
+    better,
+    value,
+    ...(base && { baseline: base }),
+    ...(ratio && { ratio }),
+    ...(peers.length > 0 && {
+      peers: Object.fromEntries(peers.map(([name, side]) => [name, estimate(side.visits, random)])),
+    }),
+    ...(latency && { latency }),
+    ...(series && { series }),
+    doubts: doubtsOf({ own, ratio, value, visits, stolen }),
+  };
+}
+
+interface Doubtful {
+  readonly own: Side;
+  readonly value: Estimate;
+  readonly ratio: Estimate | undefined;
+  readonly visits: number;
+  readonly stolen: number;
+}
+
+/** Only what is still there in what the row is judged by: the ratio where there is one. */
+function doubtsOf({ own, value, ratio, visits, stolen }: Doubtful): string[] {
+  const percent = (share: number) => `${Math.round(share * 100)} %`;
+  const doubts: string[] = [];
+  if (own.visits.length < visits) doubts.push(`${own.visits.length} of ${visits} visits: the run ended early`);
+  if (own.visits.length < VISITS_LEAST) doubts.push(`an interval takes at least ${VISITS_LEAST} visits`);
+  const width = halfWidth(ratio ?? value);
+  if (width > UNCERTAIN) {
+    const what = ratio === undefined ? 'the median' : 'the ratio';
+    doubts.push(Number.isFinite(width) ? `${what} is known to ± ${percent(width)} only` : `${what} is 0`);
+  }
+  if (own.unstable && width > STABLE) doubts.push('did not become stable in the warm-up');
+  if (stolen > STOLEN) doubts.push(`${percent(stolen)} of the CPUs' time was stolen`);
+  return doubts;
+}
