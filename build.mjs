@@ -284,7 +284,7 @@ async function buildAll() {
 
 async function typecheck() {
   await bin('tsc', ['-p', 'tsconfig.json', '--noEmit']);
-  await bin('tsc', ['-p', 'src/main/cli/heat-page']);
+  for (const page of ['heat-page', 'bench-page']) await bin('tsc', ['-p', `src/main/cli/${page}`]);
 }
 const lint = () => run(join('node_modules/.bin', 'biome'), ['check', '.']);
 
@@ -317,6 +317,12 @@ const jobs = {
     await buildAll();
     await buildPrograms(['bench']);
     await node(`build/bench/${name}.js`, args);
+  },
+  /** The lab, as `node-kvm bench` has it; the results stay in build/lab/ as well. */
+  async lab(args) {
+    await buildAll();
+    mkdirSync('build/lab', { recursive: true });
+    await node('dist/cli.js', ['bench', '--json', 'build/lab/report.json', '--html', 'build/lab/report.html', ...args]);
   },
   async soak([name, ...args]) {
     await buildAll();
