@@ -1,0 +1,79 @@
+// The words between the main thread, the vCPUs' threads and the guest of the lab's machine workloads (exit storm, dirty storm, region
+// changes, doorbells). Orders lie in guest RAM, where the guest reads them; rounds and times in a buffer that the devices share. Pure.
+
+/** The guest's ports, 4 bytes each. GATE: a read sleeps until there is an order. SINK: the device whose exits are counted. */
+export const STORM_PORTS = { GATE: 0x500, SINK: 0x510, BELL: 0x514, ANSWER: 0x518 } as const;
+/** The sink as MMIO: an address without RAM, 4 bytes. */
+export const STORM_MMIO = 0xd000_0000;
+
+/** Guest-physical addresses: the code, the vCPUs' orders, and the memory that is dirtied. */
+export const STORM_CODE = 0x1_0000;
+export const STORM_ORDERS = 0x2_0000;
+export const STORM_DATA = 2 ** 32;
+
+/** One vCPU's order: bytes, and the indices of its words (u32). Written by the main thread while the vCPU is in its gate. */
+export const ORDER_BYTES = 64;
+export const ORDER = {
+  /** A number of ORDER_KINDS. */
+  KIND: 0,
+  /** Iterations, at least 1. */
+  COUNT: 1,
+  /** touch, load: the first page (before the mask). */
+  SEED: 2,
+  /** touch, load: number of pages - 1; a power of two of them. */
+  MASK: 3,
+  /** touch, load: number of the first page, guest-physical. */
+  FIRST: 4,
+  /** touch: an access is a store when a random u32 is not above it. */
+  THRESHOLD: 5,
+  /** load: main stores 1 to end it. */
+  STOP: 6,
+  /** By the guest. touch: stores that it made. */
+  STORED: 7,
+  /** By the guest, u64 (index of its low half), while it runs. load: stores so far. */
+  LOADED: 8,
+} as const;
+
+export const ORDER_KINDS = {
+  /** `out` to SINK. */
+  pio: 1,
+  /** A store to STORM_MMIO. */
+  mmio: 2,
+  /** One access to each of `count` pages. */
+  touch: 3,
+  /** Stores to page after page until STOP. */
+  load: 4,
+  /** `out` to BELL, then `in` from ANSWER. */
+  bell: 5,
+} as const;
+
+// What the vCPUs' devices and the main thread share, per vCPU, STATE_BYTES apart: words (Int32Array), then times (Float64Array from
+// TIMES_OFFSET on, CLOCK_MONOTONIC nanoseconds).
+// | word    | written by            | read by | wake-up                         |
+// |---------|-----------------------|---------|---------------------------------|
+// | ROUND   | main                  | gate    | notify when main starts a round |
+// | DONE    | gate                  | main    | notify when a round has ended   |
+// | COUNTED | the sink's one thread | main    | (read when the round has ended) |
+export const STATE_BYTES = 128;
+export const STATE = { ROUND: 0, DONE: 1, COUNTED: 2 } as const;
+export const TIMES_OFFSET = 64;
+/** Left the gate, came back to it. */
+export const TIMES = { START: 0, END: 1 } as const;
+/** ROUND's last value: the gate is open for good. */
+export const ROUND_OVER = -1;
+
+// A bell: words (Int32Array) of a buffer, then SAMPLES_MAX times (Float64Array from SAMPLES_OFFSET on). Whoever asks adds 1 to ASKED and notifies;
+// whoever answers sets ANSWERED to what it saw and notifies. Each word has one writer.
+// | word     | written by  | read by     | wake-up                                    |
+// |----------|-------------|-------------|--------------------------------------------|
+// | ASKED    | asker       | answerer    | notify with each question; BELL_OVER: ends |
+// | ANSWERED | answerer    | asker       | notify with each answer                    |
+// | ROUNDS   | main        | asker       | notify: so many questions; BELL_OVER: ends |
+// | READY    | each thread | main        | + 1 and notify when it has started         |
+// | DONE     | asker       | main        | notify when the questions are answered     |
+// | TAKEN    | asker       | main        | (read after DONE) samples that were taken  |
+export const BELL = { ASKED: 0, ANSWERED: 16, ROUNDS: 32, READY: 48, DONE: 49, TAKEN: 50 } as const;
+export const BELL_OVER = -1;
+export const SAMPLES_OFFSET = 256;
+export const SAMPLES_MAX = 65_536;
+export const BELL_BYTES = SAMPLES_OFFSET + 8 * SAMPLES_MAX;

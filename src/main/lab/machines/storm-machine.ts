@@ -1,0 +1,217 @@
+// A virtual machine whose vCPUs carry out orders: what the machine workloads run on. Opens it, hands out orders, waits for them and takes
+// the times. Main thread.
+
+import type { Device, DeviceSpec } from '../../../../shared/device.ts';
+import { HypervisorError } from '../../../../shared/errors.ts';
+import {
+  ORDER,
+  ORDER_BYTES,
+  ORDER_KINDS,
+  ROUND_OVER,
+  STATE,
+  STATE_BYTES,
+  STORM_CODE,
+  STORM_DATA,
+  STORM_ORDERS,
+  STORM_PORTS,
+  TIMES,
+  TIMES_OFFSET,
+} from '../../../../shared/lab/storm.ts';
+import { MIB, PAGE_SIZE } from '../../../../shared/units.ts';
+import { deviceModule } from '../../devices/device-module.ts';
+import { flat } from '../../images/flat.ts';
+import type { DirtyTrackingOptions } from '../../memory/dirty-selection.ts';
+import type { KvmMemory } from '../../memory/kvm-memory.ts';
+import { VirtualMachine } from '../../vm/virtual-machine.ts';
+import { distFile } from '../../vm/worker-file.ts';
+import { stormCode } from './storm-guest.ts';
+
+/** Code, orders, tables and stacks. */
+const LOW_MEMORY = 4 * MIB;
+/** Longer than any round: a vCPU that has not come back then never will. */
+const ROUND_MS_MAX = 60_000;
+
+export interface StormOptions {
+  readonly vcpus: number;
+  /** Processors to pin vCPUs to, in turn; empty: not pinned. */
+  readonly cpus: readonly number[];
+  /** Besides the gate. */
+  devices?(state: SharedArrayBuffer): readonly (Device | DeviceSpec)[];
+  /** Memory from STORM_DATA on: bytes, committed at once, in so many slots. */
+  readonly data?: { readonly bytes: number; readonly slots: number };
+  /** For the ring, which is chosen with the VM. */
+  readonly tracking?: DirtyTrackingOptions;
+}
+
+/** One vCPU's order. Pages are counted from STORM_DATA on, `pages` is a power of two. */
+export type StormOrder =
+  | { readonly kind: 'pio' | 'mmio' | 'bell'; readonly count: number }
+  | {
+      readonly kind: 'touch';
+      readonly firstPage: number;
+      readonly pages: number;
+      /** 0 to 1. */
+      readonly writes: number;
+      readonly seed: number;
+    }
+  | { readonly kind: 'load'; readonly firstPage: number; readonly pages: number };
+
+/** URL of a device module of the lab. */
+export const labDevice = (name: 'storm-gate' | 'storm-sink' | 'storm-bell') =>
+  distFile(`workers/lab/${name}-device.js`);
+
+export class StormMachine implements AsyncDisposable {
+  readonly state: SharedArrayBuffer;
+  readonly #vm: VirtualMachine;
+  readonly #failed: Promise<never>;
+  readonly #states: readonly { readonly words: Int32Array; readonly times: Float64Array }[];
+  readonly #orders: readonly Int32Array[];
+  #round = 0;
+
+  /** Resolves when all vCPUs sleep in their gates. @throws HypervisorError as VirtualMachine.create, load and start do */
+  static async open(options: StormOptions): Promise<StormMachine> {
+    const { vcpus, cpus, data, tracking } = options;
+    const state = new SharedArrayBuffer(vcpus * STATE_BYTES);
+    const gate = deviceModule(labDevice('storm-gate'), {
+      name: 'gate',
+      pio: { base: STORM_PORTS.GATE, length: 4 },
+      where: 'vcpu',
+      state,
+    });
+    const vm = await VirtualMachine.create({
+      memory: LOW_MEMORY,
+      vcpus,
+      engine: 'kvm',
+      devices: [gate, ...(options.devices?.(state) ?? [])],
+      ...(cpus.length === 0 ? {} : { affinity: Array.from({ length: vcpus }, (_, i) => [cpus[i % cpus.length] ?? 0]) }),
+      ...(tracking === undefined ? {} : { dirtyTracking: tracking }),
+    });
+    try {
+      if (data !== undefined) addSlots(vm.memory, data);
+      await vm.load(flat(stormCode(), { at: STORM_CODE, mode: 64, cpl: 3 }));
+      await vm.start();
+      const machine = new StormMachine(vm, state);
+      await machine.#over(0);
+      return machine;
+    } catch (error) {
+      await vm[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  private constructor(vm: VirtualMachine, state: SharedArrayBuffer) {
+    this.#vm = vm;
+    this.state = state;
+    const vcpus = Array.from({ length: state.byteLength / STATE_BYTES }, (_, index) => index);
+    this.#states = vcpus.map(index => ({
+      words: new Int32Array(state, index * STATE_BYTES, TIMES_OFFSET / 4),
+      times: new Float64Array(state, index * STATE_BYTES + TIMES_OFFSET, 2),
+    }));
+    const orders = vm.memory.view(STORM_ORDERS, vcpus.length * ORDER_BYTES);
+    this.#orders = vcpus.map(
+      index => new Int32Array(orders.buffer, orders.byteOffset + index * ORDER_BYTES, ORDER_BYTES / 4),
+    );
+    this.#failed = vm.finished.then(result => {
+      throw new HypervisorError('ERR_LAB_ACTOR', `the lab's guest ended: ${result.reason}`, { cause: result.error });
+    });
+    // It also ends when it is disposed of; nobody waits for it then.
+    this.#failed.catch(() => {});
+  }
+
+  get memory(): KvmMemory {
+    return this.#vm.memory;
+  }
+
+  /** Every vCPU carries out its order. Resolves with nanoseconds from the first one's start to the last one's end. @throws `ERR_LAB_ACTOR` */
+  async run(orderOf: (vcpu: number) => StormOrder): Promise<number> {
+    this.start(orderOf);
+    return this.finish();
+  }
+
+  /** Starts all vCPUs and returns at once. */
+  start(orderOf: (vcpu: number) => StormOrder): void {
+    this.#round += 1;
+    this.#orders.forEach((words, vcpu) => {
+      writeOrder(words, orderOf(vcpu));
+    });
+    for (const { words } of this.#states) {
+      Atomics.store(words, STATE.ROUND, this.#round);
+      Atomics.notify(words, STATE.ROUND);
+    }
+  }
+
+  /** Ends 'load' orders and waits for all vCPUs; as run(). */
+  async finish(): Promise<number> {
+    for (const words of this.#orders) Atomics.store(words, ORDER.STOP, 1);
+    await this.#over(this.#round);
+    const times = this.#states.map(state => state.times);
+    const start = Math.min(...times.map(pair => pair[TIMES.START] ?? Number.NaN));
+    return Math.max(...times.map(pair => pair[TIMES.END] ?? Number.NaN)) - start;
+  }
+
+  /** Of the last 'touch': how many of its accesses were stores, vCPU by vCPU. */
+  stored(): number[] {
+    return this.#orders.map(words => Atomics.load(words, ORDER.STORED) >>> 0);
+  }
+
+  /** Of the present 'load': stores so far (modulo 2^32), vCPU by vCPU. */
+  loaded(): number[] {
+    return this.#orders.map(words => Atomics.load(words, ORDER.LOADED) >>> 0);
+  }
+
+  /** Writes that the sink has counted so far (modulo 2^32), vCPU by vCPU. */
+  counted(): number[] {
+    return this.#states.map(({ words }) => Atomics.load(words, STATE.COUNTED) >>> 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const words of this.#orders) Atomics.store(words, ORDER.STOP, 1);
+    for (const { words } of this.#states) {
+      Atomics.store(words, STATE.ROUND, ROUND_OVER);
+      Atomics.notify(words, STATE.ROUND);
+    }
+    await this.#vm[Symbol.asyncDispose]();
+  }
+
+  /** DONE is round + 1 once the vCPU sleeps in its gate after that round. */
+  async #over(round: number): Promise<void> {
+    for (const { words } of this.#states) {
+      for (let done = Atomics.load(words, STATE.DONE); done !== round + 1; done = Atomics.load(words, STATE.DONE)) {
+        const woken = await Promise.race([
+          Atomics.waitAsync(words, STATE.DONE, done, ROUND_MS_MAX).value,
+          this.#failed,
+        ]);
+        if (woken === 'timed-out') {
+          throw new HypervisorError('ERR_LAB_ACTOR', `a vCPU did not end its order within ${ROUND_MS_MAX} ms`);
+        }
+      }
+    }
+  }
+}
+
+/** `bytes` from STORM_DATA on in so many neighbouring regions, a slot each. */
+function addSlots(memory: KvmMemory, { bytes, slots }: { readonly bytes: number; readonly slots: number }): void {
+  const pages = bytes / PAGE_SIZE;
+  for (let slot = 0; slot < slots; slot++) {
+    const first = Math.floor((pages * slot) / slots);
+    const end = Math.floor((pages * (slot + 1)) / slots);
+    memory.addRegion(STORM_DATA + first * PAGE_SIZE, (end - first) * PAGE_SIZE, { prefault: true });
+  }
+}
+
+function writeOrder(words: Int32Array, order: StormOrder): void {
+  words.fill(0);
+  words[ORDER.COUNT] = 1;
+  if (order.kind === 'touch' || order.kind === 'load') {
+    words[ORDER.MASK] = order.pages - 1;
+    words[ORDER.FIRST] = STORM_DATA / PAGE_SIZE + order.firstPage;
+  }
+  if (order.kind === 'touch') {
+    words[ORDER.COUNT] = order.pages;
+    words[ORDER.SEED] = order.seed;
+    words[ORDER.THRESHOLD] = Math.max(0, Math.round(order.writes * 2 ** 32) - 1);
+  } else if (order.kind !== 'load') {
+    words[ORDER.COUNT] = order.count;
+  }
+  words[ORDER.KIND] = ORDER_KINDS[order.kind];
+}

@@ -1,0 +1,34 @@
+// The exit storm: every variant makes the exits it says, on one vCPU and on two, and tells how long they took.
+
+import * as assert from 'uvu/assert';
+import { exitStorm } from '../../src/main/lab/workloads/exit-storm.ts';
+import { kvmSuite } from '../harness.ts';
+import { labContext } from '../lab-context.ts';
+
+const test = kvmSuite('lab: exit storm');
+
+const variants = exitStorm.variants(labContext());
+
+test('every kind of exit on every thread, with one vCPU and with two', () => {
+  const names = variants.map(({ actors, parameters }) => `${actors} ${parameters['exit']} ${parameters['device']}`);
+
+  assert.equal(new Set(names).size, 8);
+});
+
+for (const variant of variants) {
+  const { exit, device } = variant.parameters;
+  test(`${variant.actors}, ${exit} handled on ${device}: repetitions give a rate that fits their time`, async () => {
+    await using open = await variant.open();
+
+    const first = await open.repeat(1);
+    const firstNs = open.lastNs;
+    const fourth = await open.repeat(4);
+
+    assert.ok(first.value > 0 && fourth.value > 0);
+    // Mops/s times microseconds: the exits of all vCPUs.
+    assert.is(Math.round((first.value * firstNs) / 1e3), 50 * variant.count);
+    assert.is(Math.round((fourth.value * open.lastNs) / 1e3), 200 * variant.count);
+  });
+}
+
+test.run();
