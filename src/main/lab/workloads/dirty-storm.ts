@@ -1,0 +1,233 @@
+// Dirty storm: what the kernel's dirty_log_perf_test does, by its axes (vCPUs, bytes, share of writes, overlap, slots), with each source of dirty
+// pages: all vCPUs touch all pages, then the pages are harvested, over and over. Main thread.
+
+import { STORM_DATA } from '../../../../shared/lab/storm.ts';
+import { u32le } from '../../../../shared/layout.ts';
+import { GIB, MIB, PAGE_SIZE } from '../../../../shared/units.ts';
+import { probeDirtySource } from '../../memory/dirty-probe.ts';
+import type { DirtyTrackingOptions } from '../../memory/dirty-selection.ts';
+import { KvmMemory } from '../../memory/kvm-memory.ts';
+import { guestCounts, requireResult } from '../machines/guest-mixes.ts';
+import { StormMachine } from '../machines/storm-machine.ts';
+import { TimeSeries } from '../machines/time-series.ts';
+import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
+
+const SIZE_MIN = MIB;
+const SIZE_MAX = 64 * GIB;
+const RING_ENTRIES = 65_536;
+
+type StormSource = 'bitmap' | 'manual' | 'ring' | 'pagemap' | 'host';
+
+const TRACKING: Record<StormSource, DirtyTrackingOptions> = {
+  bitmap: { source: 'bitmap', log: 'plain' },
+  manual: { source: 'bitmap', log: 'manual' },
+  ring: { source: 'ring', ringEntries: RING_ENTRIES },
+  pagemap: { source: 'pagemap' },
+  host: { source: 'host' },
+};
+
+/** One point of the test's axes. */
+interface StormCase {
+  readonly source: StormSource;
+  readonly vcpus: number;
+  /** Of all data. Without overlap each vCPU has its part. */
+  readonly bytes: number;
+  /** Percent of the accesses that are stores. */
+  readonly writes: number;
+  readonly overlap: boolean;
+  readonly slots: number;
+}
+
+export const dirtyStorm: Workload = {
+  suite: 'dirty',
+  name: 'storm',
+  title:
+    "the kernel's dirty_log_perf_test: pages written and harvested per second, by source, vCPUs, size, writes, overlap, slots",
+  model:
+    'Every vCPU touches each page of its part (or, with overlap, of all) once, then one harvest finds the written pages and clears them; the figure is pages ' +
+    'written per second of both together. The first store to a page after a harvest faults (or is logged by the processor), and that fault is most of the time: ' +
+    "it grows with pages written, not with bytes. Pages that are only read fault with sources that KVM maps writable on a read. The source 'host' has no guest: " +
+    'one JavaScript thread writes through the API. Latencies are those of single harvests. It does not say how fast a guest is that rests between its writes.',
+  kinds: ['guest', 'js'],
+  variants: context => cases(context).map(each => stormVariant(context, each)),
+};
+
+/** The sources that work here, with the axes varied one at a time from one vCPU, all writes, no overlap, one slot. */
+function cases(context: LabContext): StormCase[] {
+  const { scenario } = context;
+  const sizes = scenario.sizes.filter(bytes => bytes >= SIZE_MIN && bytes <= SIZE_MAX);
+  const largest = Math.max(...sizes);
+  if (sizes.length === 0) {
+    context.skip('dirty/storm', 'no size from 1M to 64G in the scenario');
+    return [];
+  }
+  const result: StormCase[] = [];
+  for (const source of scenario.sources) {
+    const { available, reason } = probeDirtySource(source);
+    if (!available) {
+      context.skip(`dirty/storm, source ${source}`, reason);
+      continue;
+    }
+    const plain = { source, vcpus: 0, writes: 100, overlap: false, slots: 1 };
+    if (source === 'host') {
+      result.push(...sizes.map(bytes => ({ ...plain, bytes })));
+      continue;
+    }
+    const counts = context.hasKvm ? guestCounts(scenario) : [];
+    const most = Math.max(...counts);
+    for (const vcpus of counts) result.push(...sizes.map(bytes => ({ ...plain, vcpus, bytes })));
+    if (counts.length === 0) continue;
+    const full = { ...plain, vcpus: most, bytes: largest };
+    result.push({ ...full, writes: 10 }, { ...full, slots: 64 });
+    if (most > 1) result.push({ ...full, overlap: true });
+    if (source === 'bitmap') result.push({ ...full, source: 'manual' });
+  }
+  return result;
+}
+
+function stormVariant(context: LabContext, each: StormCase): Variant {
+  const { source, vcpus, bytes, writes, overlap, slots } = each;
+  return {
+    suite: 'dirty',
+    workload: 'storm',
+    actors: source === 'host' ? 'js:1' : `guest:${vcpus}`,
+    count: Math.max(1, vcpus),
+    parameters: { source, bytes, 'writes %': writes, overlap: overlap ? 'yes' : 'no', slots },
+    unit: 'pages/s',
+    better: 'higher',
+    fixedScale: true,
+    open: () => (source === 'host' ? openHost(bytes) : openStorm(context, each)),
+  };
+}
+
+/** A round of writes, and the pages that at least and at most were written by it. */
+interface Round {
+  readonly ns: number;
+  readonly stores: number;
+  readonly pagesMin: number;
+  readonly pagesMax: number;
+}
+
+/** Rounds of writes and a harvest each. */
+class Storm {
+  readonly #memory: KvmMemory;
+  readonly #rate = new TimeSeries('dirty rate', 'pages/s');
+  readonly #harvest = new TimeSeries('harvest', 'ms');
+  lastNs = 0;
+
+  constructor(memory: KvmMemory) {
+    this.#memory = memory;
+  }
+
+  get series() {
+    return [this.#rate.series, this.#harvest.series];
+  }
+
+  /** @throws `ERR_LAB_RESULT` when the harvest has fewer pages than were written, or more than there are */
+  async repeat(write: () => Promise<Round> | Round) {
+    const { ns, stores, pagesMin, pagesMax } = await write();
+    const start = process.hrtime.bigint();
+    const harvest = this.#memory.harvest();
+    const pairs = harvest.rangeArray();
+    let harvestNs = Number(process.hrtime.bigint() - start);
+    const found = dataPages(pairs);
+    const again = process.hrtime.bigint();
+    harvest.commit();
+    harvestNs += Number(process.hrtime.bigint() - again);
+    requireResult(
+      found >= pagesMin && found <= pagesMax,
+      () => `a harvest found ${found} pages where ${pagesMin} to ${pagesMax} were written`,
+    );
+    this.lastNs = ns + harvestNs;
+    const value = (stores / this.lastNs) * 1e9;
+    this.#rate.add(value);
+    this.#harvest.add(harvestNs / 1e6);
+    return { value, latenciesNs: [harvestNs] };
+  }
+}
+
+/** Pages in pairs of address and size; the guest's code and orders lie below the data. */
+function dataPages(pairs: Float64Array): number {
+  let bytes = 0;
+  for (let index = 0; index < pairs.length; index += 2) {
+    if ((pairs[index] ?? 0) >= STORM_DATA) bytes += pairs[index + 1] ?? 0;
+  }
+  return bytes / PAGE_SIZE;
+}
+
+async function openStorm(context: LabContext, each: StormCase): Promise<OpenVariant> {
+  const { source, vcpus, overlap, slots } = each;
+  // A guest wraps its page numbers by a mask: parts are powers of two.
+  const part = 2 ** Math.floor(Math.log2(each.bytes / PAGE_SIZE / (overlap ? 1 : vcpus)));
+  const pages = overlap ? part : part * vcpus;
+  const machine = await StormMachine.open({
+    vcpus,
+    cpus: context.cpus,
+    data: { bytes: pages * PAGE_SIZE, slots: Math.min(slots, pages) },
+    // The ring is chosen with the VM.
+    ...(source === 'ring' ? { tracking: TRACKING.ring } : {}),
+  });
+  let seed = context.scenario.seed;
+  const touch = async (writes: number): Promise<Round> => {
+    // Which of the pages are written, and in which order, differs from round to round and from vCPU to vCPU.
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    const ns = await machine.run(vcpu => ({
+      kind: 'touch',
+      firstPage: overlap ? 0 : vcpu * part,
+      pages: part,
+      writes,
+      seed: (seed + Math.imul(vcpu, 0x9e3779b9)) >>> 0,
+    }));
+    const stored = machine.stored();
+    const stores = stored.reduce((sum, count) => sum + count, 0);
+    return { ns, stores, pagesMin: overlap ? Math.max(...stored) : stores, pagesMax: pages };
+  };
+  try {
+    // Mapped by the guest before it is measured: what is measured is tracking, not the first access.
+    await touch(1);
+    if (source !== 'ring') machine.memory.enableDirtyTracking(TRACKING[source]);
+    machine.memory.harvest().commit();
+  } catch (error) {
+    await machine[Symbol.asyncDispose]();
+    throw error;
+  }
+  const storm = new Storm(machine.memory);
+  return {
+    get lastNs() {
+      return storm.lastNs;
+    },
+    get series() {
+      return storm.series;
+    },
+    repeat: () => storm.repeat(() => touch(each.writes / 100)),
+    [Symbol.asyncDispose]: () => machine[Symbol.asyncDispose](),
+  };
+}
+
+/** Memory without a VM: this thread writes a word to each page, through the API. */
+async function openHost(bytes: number): Promise<OpenVariant> {
+  const pages = Math.floor(bytes / PAGE_SIZE);
+  const memory = new KvmMemory(PAGE_SIZE);
+  memory.addRegion(STORM_DATA, pages * PAGE_SIZE, { prefault: true });
+  memory.enableDirtyTracking(TRACKING.host);
+  const storm = new Storm(memory);
+  let round = 0;
+  const write = (): Round => {
+    round += 1;
+    const start = process.hrtime.bigint();
+    for (let page = 0; page < pages; page++) memory.writeObj(STORM_DATA + page * PAGE_SIZE, u32le, round);
+    return { ns: Number(process.hrtime.bigint() - start), stores: pages, pagesMin: pages, pagesMax: pages };
+  };
+  return {
+    get lastNs() {
+      return storm.lastNs;
+    },
+    get series() {
+      return storm.series;
+    },
+    repeat: () => storm.repeat(write),
+    async [Symbol.asyncDispose]() {
+      memory[Symbol.dispose]();
+    },
+  };
+}

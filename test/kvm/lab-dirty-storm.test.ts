@@ -1,0 +1,50 @@
+// The dirty storm: every axis with every source that works here; what is harvested is checked by the workload itself, and the rate over
+// time is kept.
+
+import * as assert from 'uvu/assert';
+import { dirtyStorm } from '../../src/main/lab/workloads/dirty-storm.ts';
+import { kvmSuite } from '../harness.ts';
+import { labContext } from '../lab-context.ts';
+
+const test = kvmSuite('lab: dirty storm');
+
+const context = labContext();
+const variants = dirtyStorm.variants(context);
+const text = (parameters: Readonly<Record<string, string | number>>) => Object.values(parameters).join(' ');
+
+test('a source that does not work here is skipped with its reason', () => {
+  const measured = new Set(variants.map(({ parameters }) => parameters['source']));
+  for (const source of context.scenario.sources) {
+    assert.is(measured.has(source), !context.skipped.some(({ what }) => what.endsWith(source)), source);
+  }
+  assert.ok(measured.has('bitmap') && measured.has('host'));
+});
+
+test('sizes that are too small for it are said', () => {
+  const small = labContext({ sizes: [4096] });
+
+  assert.equal(dirtyStorm.variants(small), []);
+  assert.is(small.skipped.length, 1);
+});
+
+for (const variant of variants) {
+  test(`${variant.actors}, ${text(variant.parameters)}: writes are harvested round by round`, async () => {
+    await using open = await variant.open();
+
+    for (let round = 0; round < 3; round++) {
+      const { value, latenciesNs } = await open.repeat(1);
+      assert.ok(value > 0 && Number.isFinite(value));
+      assert.is(latenciesNs?.length, 1);
+    }
+
+    assert.equal(
+      open.series?.map(({ name, points }) => [name, points.length]),
+      [
+        ['dirty rate', 3],
+        ['harvest', 3],
+      ],
+    );
+  });
+}
+
+test.run();
