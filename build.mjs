@@ -162,8 +162,27 @@ const browserScripts = {
   },
 };
 
+/** `import bytes from './kernels.wat?wasm'`: WebAssembly text, assembled into the module's bytes. */
+const wasmTexts = {
+  name: 'wasm-texts',
+  setup({ onLoad }) {
+    const features = { simd: true, threads: true, bulk_memory: true, multi_value: true };
+    onLoad({ filter: /\.wat$/ }, async ({ path, suffix }) => {
+      if (suffix !== '?wasm') return undefined;
+      const { default: wabt } = await import('wabt');
+      const module = (await wabt()).parseWat(relative(root, path), readFileSync(path), features);
+      try {
+        module.validate(features);
+        return { contents: module.toBinary({}).buffer, loader: 'binary' };
+      } finally {
+        module.destroy();
+      }
+    });
+  },
+};
+
 const bundling = {
-  plugins: [browserScripts],
+  plugins: [browserScripts, wasmTexts],
   bundle: true,
   platform: 'node',
   format: 'esm',

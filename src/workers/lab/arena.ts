@@ -54,7 +54,7 @@ export function notZero(name: string, value: number): number {
 
 /** Queues and random accesses mask their positions: a count that is no power of two would skip places. */
 export function powerOfTwo(name: string, value: number): number {
-  if (value === 0 || (value & (value - 1)) !== 0)
+  if (value < 1 || !Number.isInteger(Math.log2(value)))
     throw new HypervisorError('ERR_OUT_OF_RANGE', `${name}: ${value} is not a power of two`);
   return value;
 }

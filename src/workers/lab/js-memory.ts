@@ -7,7 +7,7 @@
 
 import type { LabKernel } from '../../../shared/lab/kernels.ts';
 import type { Arena, Kernel } from './arena.ts';
-import { notZero, place, powerOfTwo, report } from './arena.ts';
+import { report } from './arena.ts';
 
 const PAGE = 4096;
 /** So many low halves are added up before their sum is folded into a bigint. */
@@ -17,7 +17,7 @@ const GOLDEN = 0x9e3779b1;
 const wide = (low: number, high: number): bigint => BigInt(low) + (BigInt(high) << 32n);
 const wrapped = (sum: bigint): bigint => BigInt.asUintN(64, sum);
 
-// SAFETY (all `as number` here): place() has checked the span before, so that no index is outside the views.
+// SAFETY (all `as number` here): checked.ts has seen that the span lies in the arena, so that no index is outside the views.
 
 /** The sum of `words` ≤ LEAVES 64-bit words, from word `first` on, `step` words apart. */
 function sumOf({ i32, u32 }: Arena, first: number, words: number, step: number): bigint {
@@ -56,19 +56,15 @@ function sumAll(arena: Arena, first: number, words: number, step: number): bigin
 
 const read: Kernel = (arena, [at = 0, bytes = 0, passes = 0], values) => {
   const words = Math.floor(bytes / 8);
-  const first = place(arena, at, words, 8);
   let sum = 0n;
-  for (let pass = 0; pass < passes; pass++) sum = sumAll(arena, first, words, 1);
+  for (let pass = 0; pass < passes; pass++) sum = sumAll(arena, at / 8, words, 1);
   report(values, words * passes, sum);
 };
 
 const strided: Kernel = (arena, [at = 0, bytes = 0, passes = 0, stride = 0], values) => {
-  const step = notZero('stride', stride) / 8;
-  place(arena, stride, 0, 8);
-  const first = place(arena, at, Math.floor(bytes / 8), 8);
   const words = Math.floor(bytes / stride);
   let sum = 0n;
-  for (let pass = 0; pass < passes; pass++) sum = sumAll(arena, first, words, step);
+  for (let pass = 0; pass < passes; pass++) sum = sumAll(arena, at / 8, words, stride / 8);
   report(values, words * passes, sum);
 };
 
@@ -90,15 +86,12 @@ function fill({ u64 }: Arena, first: number, words: number, value: bigint): void
 
 const write: Kernel = (arena, [at = 0, bytes = 0, passes = 0, value = 0], values) => {
   const words = Math.floor(bytes / 8);
-  const first = place(arena, at, words, 8);
-  for (let pass = 0; pass < passes; pass++) fill(arena, first, words, wide(value, value));
+  for (let pass = 0; pass < passes; pass++) fill(arena, at / 8, words, wide(value, value));
   report(values, words * passes, 0n);
 };
 
 const copy: Kernel = (arena, [at = 0, bytes = 0, passes = 0, from = 0], values) => {
   const { u8 } = arena;
-  place(arena, at, Math.ceil(bytes / 8), 8);
-  place(arena, from, Math.ceil(bytes / 8), 8);
   for (let pass = 0; pass < passes; pass++) u8.copyWithin(at, from, from + bytes);
   report(values, Math.floor(bytes / 8) * passes, 0n);
 };
@@ -116,19 +109,15 @@ function triadOnce({ f64 }: Arena, a: number, b: number, c: number, count: numbe
 
 const triad: Kernel = (arena, [at = 0, bytes = 0, passes = 0, b = 0, c = 0], values) => {
   const count = Math.floor(bytes / 8);
-  const to = place(arena, at, count, 8);
-  const left = place(arena, b, count, 8);
-  const right = place(arena, c, count, 8);
-  for (let pass = 0; pass < passes; pass++) triadOnce(arena, to, left, right, count);
+  for (let pass = 0; pass < passes; pass++) triadOnce(arena, at / 8, b / 8, c / 8, count);
   report(values, count * passes, 0n);
 };
 
 /** Places are the low bits of xorshift32; whether it is a store, the high bits of its product with the golden ratio. */
 const random: Kernel = (arena, [at = 0, bytes = 0, count = 0, seed = 0, writes = 0], values) => {
   const { i32, u32 } = arena;
-  const words = powerOfTwo('bytes', bytes) / 8;
-  const first = 2 * place(arena, at, words, 8);
-  const mask = words - 1;
+  const first = at / 4;
+  const mask = bytes / 8 - 1;
   let x = seed | 0;
   let sum = 0n;
   for (let start = 0; start < count; start += LEAVES) {
@@ -154,7 +143,6 @@ const random: Kernel = (arena, [at = 0, bytes = 0, count = 0, seed = 0, writes =
 
 const chase: Kernel = (arena, [at = 0, count = 0], values) => {
   const { u32 } = arena;
-  place(arena, at, 1, 4);
   let p = at;
   let i = 0;
   // The chain lies in memory that anybody writes. The check is a branch that is foretold: it does not delay the next load.
@@ -165,8 +153,8 @@ const chase: Kernel = (arena, [at = 0, count = 0], values) => {
 const dirty: Kernel = (arena, [at = 0, pages = 0, passes = 0, step = 0], values) => {
   const { u32 } = arena;
   const words = (pages * PAGE) / 4;
-  const first = place(arena, at, words, 4);
-  const stride = notZero('step', step) * (PAGE / 4);
+  const first = at / 4;
+  const stride = step * (PAGE / 4);
   for (let pass = 1; pass <= passes; pass++) for (let i = first; i < first + words; i += stride) u32[i] = pass;
   report(values, Math.ceil(pages / step) * passes, 0n);
 };

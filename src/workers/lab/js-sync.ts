@@ -5,7 +5,7 @@
 
 import type { LabKernel } from '../../../shared/lab/kernels.ts';
 import type { Arena, Kernel } from './arena.ts';
-import { isOver, place, powerOfTwo, report } from './arena.ts';
+import { isOver, report } from './arena.ts';
 
 /** Distances in 32-bit words from `at`. */
 const FAR = 64 / 4;
@@ -14,14 +14,14 @@ const SEQLOCK_WORDS = 7;
 
 const atomicAdd: Kernel = (arena, [at = 0, count = 0], values) => {
   const { i32 } = arena;
-  const word = place(arena, at, 1, 4);
+  const word = at / 4;
   for (let i = 0; i < count; i++) Atomics.add(i32, word, 1);
   report(values, count, 0n);
 };
 
 const casAdd: Kernel = (arena, [at = 0, count = 0], values) => {
   const { i32 } = arena;
-  const word = place(arena, at, 1, 4);
+  const word = at / 4;
   let failed = 0;
   for (let i = 0; i < count; i++) {
     let expected = i32[word] as number;
@@ -37,14 +37,14 @@ const casAdd: Kernel = (arena, [at = 0, count = 0], values) => {
 
 const increment: Kernel = (arena, [at = 0, count = 0], values) => {
   const { u32 } = arena;
-  const word = place(arena, at, 1, 4);
+  const word = at / 4;
   for (let i = 0; i < count; i++) u32[word] = (u32[word] as number) + 1;
   report(values, count, BigInt(u32[word] as number));
 };
 
 const seqlockWrite: Kernel = (arena, [at = 0, count = 0], values) => {
   const { i32 } = arena;
-  const sequence = place(arena, at, 1 + SEQLOCK_WORDS, 4);
+  const sequence = at / 4;
   for (let i = 0; i < count; i++) {
     const before = i32[sequence] as number;
     const value = (before >>> 1) + 1;
@@ -57,7 +57,7 @@ const seqlockWrite: Kernel = (arena, [at = 0, count = 0], values) => {
 
 const seqlockRead: Kernel = (arena, [at = 0, count = 0], values) => {
   const { i32 } = arena;
-  const sequence = place(arena, at, 1 + SEQLOCK_WORDS, 4);
+  const sequence = at / 4;
   let [good, torn, retries] = [0, 0, 0];
   while (good + torn < count) {
     const before = Atomics.load(i32, sequence);
@@ -75,7 +75,7 @@ const seqlockRead: Kernel = (arena, [at = 0, count = 0], values) => {
 
 const ticketLock: Kernel = (arena, [at = 0, count = 0], values) => {
   const { i32 } = arena;
-  const next = place(arena, at, SLOTS + 1, 4);
+  const next = at / 4;
   const serving = next + FAR;
   const guarded = next + SLOTS;
   let done = 0;
@@ -106,7 +106,7 @@ function changed(arena: Arena, word: number, known: number): number | undefined 
 /** Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's. */
 const spscPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
   const { i32 } = arena;
-  const head = place(arena, at, SLOTS + powerOfTwo('slots', slots), 4);
+  const head = at / 4;
   const items = head + SLOTS;
   let position = i32[head] as number;
   let freed = Atomics.load(i32, head + FAR);
@@ -128,7 +128,7 @@ const spscPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
 
 const spscPop: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
   const { i32, u32 } = arena;
-  const head = place(arena, at, SLOTS + powerOfTwo('slots', slots), 4);
+  const head = at / 4;
   const items = head + SLOTS;
   let position = i32[head + FAR] as number;
   let filled = Atomics.load(i32, head);
@@ -174,7 +174,7 @@ function claim(arena: Arena, counter: number, cells: number, mask: number, lead:
 
 const mpmcPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
   const { i32 } = arena;
-  const head = place(arena, at, SLOTS + 2 * powerOfTwo('slots', slots), 4);
+  const head = at / 4;
   const cells = head + SLOTS;
   let sent = 0;
   while (sent < count) {
@@ -190,7 +190,7 @@ const mpmcPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
 
 const mpmcPop: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
   const { i32, u32 } = arena;
-  const head = place(arena, at, SLOTS + 2 * powerOfTwo('slots', slots), 4);
+  const head = at / 4;
   const cells = head + SLOTS;
   let [taken, sum] = [0, 0];
   while (taken < count) {
