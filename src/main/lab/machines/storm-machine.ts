@@ -154,8 +154,20 @@ export class StormMachine implements AsyncDisposable {
     return this.#orders.map(words => Atomics.load(words, ORDER.STORED) >>> 0);
   }
 
-  /** Of the present 'load': stores so far (modulo 2^32), vCPU by vCPU. */
-  loaded(): number[] {
+  /** Of the present 'load': resolves when every vCPU has made stores since it was called. @throws `ERR_LAB_ACTOR` after 60 s without */
+  async loading(): Promise<void> {
+    const before = this.#loaded();
+    const limit = performance.now() + ROUND_MS_MAX;
+    while (this.#loaded().some((stores, vcpu) => stores === before[vcpu])) {
+      if (performance.now() > limit) {
+        throw new HypervisorError('ERR_LAB_ACTOR', `a vCPU made no store within ${ROUND_MS_MAX} ms`);
+      }
+      await Promise.race([new Promise(resolve => setImmediate(resolve)), this.#failed]);
+    }
+  }
+
+  /** Stores of the present 'load' so far (modulo 2^32), vCPU by vCPU. */
+  #loaded(): number[] {
     return this.#orders.map(words => Atomics.load(words, ORDER.LOADED) >>> 0);
   }
 

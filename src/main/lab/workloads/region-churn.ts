@@ -1,0 +1,86 @@
+// Region changes under load: what adding and removing a region of guest memory takes while vCPUs run, and while they rest. Main thread.
+
+import { STORM_DATA } from '../../../../shared/lab/storm.ts';
+import { GIB, MIB, PAGE_SIZE } from '../../../../shared/units.ts';
+import { guestCounts } from '../machines/guest-mixes.ts';
+import { StormMachine } from '../machines/storm-machine.ts';
+import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
+
+/** What the vCPUs write to meanwhile, together. */
+const LOAD_BYTES = 16 * MIB;
+/** Where the region comes and goes. */
+const PLACE = STORM_DATA + 64 * GIB;
+/** Large enough that the region's size would show, small enough that mapping it is not what is measured. */
+const REGION_BYTES = 2 * MIB;
+
+export const regionChurn: Workload = {
+  suite: 'regions',
+  name: 'churn',
+  title: 'adding and removing a region, with 1 to N vCPUs that run or rest',
+  model:
+    'One operation is addRegion() and removeRegion() of 2 MiB: a mapping, a KVM slot, the table that all threads see, and the way back. Removing a region takes ' +
+    "all vCPUs out of the guest first, so with running vCPUs (load 'busy') their number, and the time that a kick takes, add to it; with vCPUs that sleep in a device " +
+    "(load 'idle') they don't. The memory of the region is not touched: what freeing touched pages takes is not in the figure.",
+  kinds: ['guest'],
+  needsKvm: true,
+  variants: context =>
+    guestCounts(context.scenario).flatMap(count =>
+      (['idle', 'busy'] as const).map(load => churnVariant(context, count, load)),
+    ),
+};
+
+function churnVariant(context: LabContext, count: number, load: 'idle' | 'busy'): Variant {
+  return {
+    suite: 'regions',
+    workload: 'churn',
+    actors: `guest:${count}`,
+    count,
+    parameters: { load },
+    unit: 'us',
+    better: 'lower',
+    open: () => openChurn(context, count, load),
+  };
+}
+
+async function openChurn(context: LabContext, vcpus: number, load: 'idle' | 'busy'): Promise<OpenVariant> {
+  const part = 2 ** Math.floor(Math.log2(LOAD_BYTES / PAGE_SIZE / vcpus));
+  const machine = await StormMachine.open({
+    vcpus,
+    cpus: context.cpus,
+    data: { bytes: part * vcpus * PAGE_SIZE, slots: 1 },
+  });
+  const { memory } = machine;
+  /** Adds and removes `count` times; nanoseconds of each. */
+  const churn = (count: number): Float64Array => {
+    const times = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      const start = process.hrtime.bigint();
+      memory.addRegion(PLACE, REGION_BYTES);
+      memory.removeRegion(PLACE);
+      times[i] = Number(process.hrtime.bigint() - start);
+    }
+    return times;
+  };
+  let lastNs = 0;
+  return {
+    get lastNs() {
+      return lastNs;
+    },
+    async repeat(scale) {
+      const count = Math.ceil(scale);
+      if (load === 'busy') {
+        machine.start(vcpu => ({ kind: 'load', firstPage: vcpu * part, pages: part }));
+        await machine.loading();
+      }
+      const latenciesNs = churn(count);
+      if (load === 'busy') {
+        // They went on after the last change.
+        await machine.loading();
+        await machine.finish();
+      }
+      lastNs = latenciesNs.reduce((sum, ns) => sum + ns, 0);
+      return { value: lastNs / count / 1e3, latenciesNs };
+    },
+    [Symbol.asyncDispose]: () => machine[Symbol.asyncDispose](),
+  };
+}
