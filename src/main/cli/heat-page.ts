@@ -9,6 +9,7 @@ import script from './heat-page/script.ts?browser';
 import type { HeatRecord, Interval } from './heat-record.ts';
 import { rangeText, regionSummaries } from './heat-report.ts';
 import { NOT_SEEN, type Watched } from './heat-text.ts';
+import { embedData, embedScript, escapeText, fillTemplate } from './html.ts';
 import { showSize } from './values.ts';
 
 export function heatPage(watched: Watched, record: HeatRecord, everyMs: number): string {
@@ -19,11 +20,10 @@ export function heatPage(watched: Watched, record: HeatRecord, everyMs: number):
     SOURCE: watched.source,
     DESCRIPTION: escapeText(description(record)),
     REGIONS: regionSummaries(record).map(tableRow).join('\n'),
-    // In a script element nothing ends but by "</": JSON has no use for "<" outside of strings, and there it may be escaped.
-    DATA: JSON.stringify(pageData(record, everyMs)).replace(/</g, '\\u003c'),
-    SCRIPT: script.replace(/<\/(?=script)/gi, '<\\/'),
+    DATA: embedData(pageData(record, everyMs)),
+    SCRIPT: embedScript(script),
   };
-  return template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name] ?? '');
+  return fillTemplate(template, parts);
 }
 
 function tableRow({
@@ -110,15 +110,4 @@ function sparse(cells: Uint32Array): number[] {
     }
   }
   return pairs;
-}
-
-function escapeText(text: string): string {
-  const entities: Readonly<Record<string, string>> = {
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-    '"': '&quot;',
-    "'": '&#39;',
-  };
-  return text.replace(/[&<>"']/g, character => entities[character] ?? character);
 }

@@ -13,3 +13,17 @@ declare module '*?browser' {
   // biome-ignore lint/style/noDefaultExport: that is how esbuild exports text.
   export default text;
 }
+
+/** A style sheet as it is: `with { type: 'text' }`. */
+declare module '*.css' {
+  const text: string;
+  // biome-ignore lint/style/noDefaultExport: that is how esbuild exports text.
+  export default text;
+}
+
+/** A licence that asks to be where its program is: `with { type: 'text' }`. */
+declare module 'uplot/LICENSE' {
+  const text: string;
+  // biome-ignore lint/style/noDefaultExport: that is how esbuild exports text.
+  export default text;
+}

@@ -1,0 +1,213 @@
+// Which charts a report has: scaling curves, curves over a parameter, latency histograms and tails, values over time. Rows in, charts as
+// data out; script.ts draws them in a browser. Main thread; pure.
+
+import type { Estimate, Latency, Row } from '../lab/report.ts';
+import type { Axis, Chart, Curve } from './bench-page/data.ts';
+import { isSize, parametersText, UNITS } from './bench-text.ts';
+
+const COLOUR_OF: Readonly<Record<string, number>> = { js: 0, wasm: 1, guest: 2, c: 3 };
+const COLOUR_OF_BASELINE = 3;
+const FIRST_OTHER_COLOUR = 4;
+/** A curve over a parameter says something from so many values on. */
+const PARAMETER_VALUES_MIN = 3;
+/** Axes are logarithmic from such a ratio of largest to smallest on. */
+const LOG_FROM = 20;
+/** Bars of a histogram: so many per power of ten, or fewer where the samples were counted more coarsely. */
+const BARS_PER_DECADE = 8;
+
+/** `guest:1+js:2` → `guest+js` */
+const kindsOf = (row: Row) => row.actors.replace(/:\d+/g, '');
+
+/** All charts of one workload's rows, in the order to be shown. `idPrefix` begins their ids. */
+export function chartsOf(rows: readonly Row[], idPrefix: string): Chart[] {
+  const charts = [...scalingCharts(rows), ...parameterCharts(rows), ...latencyCharts(rows), ...timeCharts(rows)];
+  return charts.map((chart, index) => ({ ...chart, id: `${idPrefix}-${index}` }));
+}
+
+type Draft = Omit<Chart, 'id'>;
+
+/** Value by number of actors, a chart for each choice of parameters in which some kind was measured with several numbers. */
+function scalingCharts(rows: readonly Row[]): Draft[] {
+  return groupBy(rows, row => parametersText(row.parameters)).flatMap(([parameters, group]) => {
+    const byKind = groupBy(group, kindsOf);
+    const scales = byKind.some(([, members]) => new Set(members.map(({ count }) => count)).size > 1);
+    if (!scales) return [];
+    return [valueChart(titleOf(group, ['by number of actors', parameters]), COUNT_AXIS, byKind, ({ count }) => count)];
+  });
+}
+
+/** Value by each numeric parameter that was swept, with the rest and the number of actors fixed. */
+function parameterCharts(rows: readonly Row[]): Draft[] {
+  const names = new Set(rows.flatMap(({ parameters }) => Object.keys(parameters)));
+  return [...names].flatMap(name => {
+    const numberOf = (row: Row) => {
+      const value = row.parameters[name];
+      return typeof value === 'number' ? value : undefined;
+    };
+    const numeric = rows.filter(row => numberOf(row) !== undefined);
+    const fixed = (row: Row) => [actorsText(row.count), othersText(row, name)].filter(Boolean).join(', ');
+    return groupBy(numeric, fixed).flatMap(([others, group]) => {
+      const values = [...new Set(group.map(row => numberOf(row) ?? 0))];
+      if (values.length < PARAMETER_VALUES_MIN) return [];
+      const isLog = Math.min(...values) > 0 && Math.max(...values) >= LOG_FROM * Math.min(...values);
+      const axis: Axis = { label: name, quantity: isSize(name) ? 'bytes' : 'number', isLog };
+      const title = titleOf(group, [`by ${name}`, others]);
+      return [valueChart(title, axis, groupBy(group, byActors), row => numberOf(row) ?? 0)];
+    });
+  });
+}
+
+const COUNT_AXIS: Axis = { label: 'actors', quantity: 'count', isLog: false };
+const byActors = ({ actors }: Row) => actors;
+const actorsText = (count: number) => `${count} actor${count === 1 ? '' : 's'}`;
+
+function othersText({ parameters }: Row, name: string): string {
+  return parametersText(Object.fromEntries(Object.entries(parameters).filter(([other]) => other !== name)));
+}
+
+function titleOf(rows: readonly Row[], parts: readonly string[]): string {
+  return [rows[0]?.workload ?? '', ...parts.filter(part => part !== '')].join(', ');
+}
+
+type Group = readonly [string, readonly Row[]];
+
+function valueChart(title: string, x: Axis, groups: readonly Group[], xOf: (row: Row) => number): Draft {
+  const all = groups.flatMap(([, rows]) => rows);
+  const unit = all[0]?.unit ?? 'ns';
+  const values = all.map(({ value }) => value.median);
+  const isLog = Math.min(...values) > 0 && Math.max(...values) >= LOG_FROM * Math.min(...values);
+  const used = new Set<number>();
+  const curves = groups.map(([name, rows]) =>
+    estimateCurve(name, colourFor(name, used), rows, xOf, ({ value }) => value),
+  );
+  const peers = new Set(all.flatMap(row => Object.keys(row.peers ?? {})));
+  for (const peer of peers)
+    curves.push(estimateCurve(peer, colourFor(peer, used), all, xOf, row => row.peers?.[peer], true));
+  // Where C threads are measured as actors of their own, their curve is there already.
+  if (!all.some(row => kindsOf(row) === 'c'))
+    curves.push(estimateCurve('C baseline', COLOUR_OF_BASELINE, all, xOf, ({ baseline }) => baseline, true));
+  const y: Axis = { label: UNITS[unit], quantity: unit === 'ns' ? 'ns' : 'number', isLog };
+  return { title, x, y, shape: 'lines', curves: curves.filter(({ points }) => points.length > 0) };
+}
+
+/** A kind's own colour once; then those that are left. */
+function colourFor(name: string, used: Set<number>): number {
+  const own = COLOUR_OF[name.replace(/:\d+/g, '')];
+  let colour = own !== undefined && !used.has(own) ? own : FIRST_OTHER_COLOUR;
+  while (used.has(colour)) colour += 1;
+  used.add(colour);
+  return colour;
+}
+
+/** The first estimate at each x: baselines and peers come with several rows of one x. */
+function estimateCurve(
+  name: string,
+  colour: number,
+  rows: readonly Row[],
+  xOf: (row: Row) => number,
+  estimateOf: (row: Row) => Estimate | undefined,
+  isDashed = false,
+): Curve {
+  const byX = new Map<number, Estimate>();
+  for (const row of rows) {
+    const estimate = estimateOf(row);
+    if (estimate !== undefined && !byX.has(xOf(row))) byX.set(xOf(row), estimate);
+  }
+  const sorted = [...byX].sort(([a], [b]) => a - b);
+  return {
+    name,
+    colour,
+    isDashed,
+    points: sorted.map(([x, { median }]) => [x, median] as const),
+    whiskers: sorted.map(([, { interval }]) => [interval.low, interval.high] as const),
+  };
+}
+
+const LATENCY_AXIS: Axis = { label: 'latency', quantity: 'ns', isLog: true };
+
+/** A histogram, and the share of samples that took longer, for each choice of parameters. */
+function latencyCharts(rows: readonly Row[]): Draft[] {
+  const measured = rows.filter(({ latency }) => latency !== undefined && latency.count > 0);
+  return groupBy(measured, row => parametersText(row.parameters)).flatMap(([parameters, group]) => {
+    const curvesOf = (pointsOf: (latency: Latency) => [number, number][]): Curve[] => {
+      const used = new Set<number>();
+      return group.flatMap(({ actors, latency }) =>
+        latency === undefined
+          ? []
+          : [{ name: actors, colour: colourFor(actors, used), isDashed: false, points: pointsOf(latency) }],
+      );
+    };
+    return [
+      {
+        title: titleOf(group, ['how many samples took how long', parameters]),
+        x: LATENCY_AXIS,
+        y: { label: 'share of samples', quantity: 'share', isLog: false },
+        shape: 'steps',
+        curves: curvesOf(bars),
+      },
+      {
+        title: titleOf(group, ['samples that took longer', parameters]),
+        x: LATENCY_AXIS,
+        y: { label: 'share that took longer', quantity: 'share', isLog: true },
+        shape: 'lines',
+        curves: curvesOf(tail),
+      },
+    ];
+  });
+}
+
+/** Share of the samples in each bar: [the bar's upper bound, share], empty ones between included, and an empty one at each end. */
+export function bars({ histogram, count }: Latency): [number, number][] {
+  // Not finer than the samples were counted: empty bars between full ones would look like gaps in what was measured.
+  const ratios = histogram.slice(1).map(([upper], index) => upper / (histogram[index]?.[0] ?? upper));
+  const factor = Math.max(10 ** (1 / BARS_PER_DECADE), ratios.length > 0 ? Math.min(...ratios) : 1);
+  const shares = new Map<number, number>();
+  for (const [upper, samples] of histogram) {
+    // A hair less, so that a bound that is a bar's own bound stays in that bar in spite of rounding.
+    const bar = Math.ceil(Math.log(Math.max(upper, 1)) / Math.log(factor) - 1e-9);
+    shares.set(bar, (shares.get(bar) ?? 0) + samples / count);
+  }
+  const used = [...shares.keys()];
+  const first = Math.min(...used) - 1;
+  const last = Math.max(...used) + 1;
+  return Array.from({ length: last - first + 1 }, (_, index) => [
+    Number((factor ** (first + index)).toPrecision(6)),
+    shares.get(first + index) ?? 0,
+  ]);
+}
+
+/** [latency, share of samples above it]; ends before the share is 0, which a logarithmic axis does not have. */
+export function tail({ histogram, count }: Latency): [number, number][] {
+  const points: [number, number][] = [];
+  let left = count;
+  for (const [upper, samples] of histogram) {
+    left -= samples;
+    if (left > 0) points.push([upper, left / count]);
+  }
+  return points;
+}
+
+/** A chart for each row that has values over time, and for each of their units. */
+function timeCharts(rows: readonly Row[]): Draft[] {
+  return rows.flatMap(row =>
+    groupBy(row.series ?? [], ({ unit }) => unit).map(([unit, series]) => ({
+      title: titleOf([row], ['over time', row.actors, parametersText(row.parameters)]),
+      x: { label: 'seconds', quantity: 'number', isLog: false } as const,
+      y: { label: unit, quantity: 'number', isLog: false } as const,
+      shape: 'lines' as const,
+      curves: series.map(({ name, points }, index) => ({ name, colour: index, isDashed: false, points })),
+    })),
+  );
+}
+
+/** In the order of first appearance. */
+export function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): [string, Item[]][] {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return [...groups];
+}

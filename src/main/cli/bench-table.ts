@@ -1,0 +1,169 @@
+// The lab's report on the terminal: a table of rows, one of latencies, one of litmus tests, and what is to be known about them. Main
+// thread; pure.
+
+import { table } from 'table';
+import type { LabReport, LitmusRow, MachineFacts, Row } from '../lab/report.ts';
+import { groupBy } from './bench-charts.ts';
+import {
+  durationText,
+  figure,
+  intervalText,
+  parametersText,
+  percent,
+  ratioText,
+  targetFinding,
+  timeText,
+  UNITS,
+} from './bench-text.ts';
+import { showSize } from './values.ts';
+
+/** The whole report as text that ends in a newline. */
+export function benchTable(report: LabReport): string {
+  const { rows, litmus, skipped } = report;
+  const parts = [
+    heading(report),
+    ...(rows.length > 0 ? [rowTable(rows), '', LEGEND, ...doubts(rows)] : []),
+    ...(rows.some(({ latency }) => latency !== undefined) ? [latencyTable(rows)] : []),
+    ...(litmus.length > 0 ? [litmusTable(litmus)] : []),
+    '',
+    ...skipped.map(({ what, reason }) => `skipped: ${what}: ${reason}`),
+    summary(report),
+  ];
+  return `${parts.join('\n')}\n`;
+}
+
+const LEGEND =
+  'Medians with 95 % confidence intervals. CV: coefficient of variation between visits. ratio C: to as many C threads, visit by visit.';
+
+function heading({ machine, seed, scenario, started, seconds, version }: LabReport): string {
+  const run = `${scenario.name === '' ? 'lab' : scenario.name}, ${started}, ${durationText(seconds)}, seed ${seed}, node-kvm ${version}`;
+  return [run, ...factLines(machine).map(([name, text]) => `${name}: ${text}`), ''].join('\n');
+}
+
+/** What the machine is, as names and texts. */
+export function factLines(machine: MachineFacts): [string, string][] {
+  const { cpu, cpus, pinned, caches, memoryBytes, kernel, kvm, node, v8, flags, governor, loadAverage, stolen } =
+    machine;
+  const clocks = Object.entries(machine.clockNs).map(([kind, ns]) => `${kind} ${timeText(ns)}`);
+  const lines: [string, string][] = [
+    [
+      'processor',
+      `${cpus} × ${cpu}; actors pinned to ${pinned.length > 0 ? pinned.join(', ') : 'none'}; governor ${governor}`,
+    ],
+    ['caches', caches.join(', ') || 'unknown'],
+    ['memory', showSize(memoryBytes)],
+    ['system', `Linux ${kernel}, KVM: ${kvm}`],
+    ['Node', `${node}, V8 ${v8}${flags.length > 0 ? `, ${flags.join(' ')}` : ''}`],
+    ['disturbance', `load average ${loadAverage.toFixed(2)} before, ${percent(stolen)} of CPU time stolen`],
+  ];
+  if (clocks.length > 0) lines.push(['clock', `${clocks.join(', ')} (subtracted)`]);
+  return lines;
+}
+
+const right = { alignment: 'right' } as const;
+const left = { alignment: 'left' } as const;
+type Alignment = typeof left | typeof right;
+
+/** A plain table: a line under the first row, blanks between columns. `headings`: rows whose first cell goes over all columns. */
+export function plainTable(
+  rows: readonly (readonly string[])[],
+  columns: readonly Alignment[],
+  headings: readonly number[] = [],
+): string {
+  return table(
+    rows.map(row => [...row]),
+    {
+      columns: [...columns],
+      columnDefault: { paddingLeft: 0, paddingRight: 2 },
+      border: { joinBody: '─', joinLeft: '', joinRight: '', joinJoin: '─' },
+      drawVerticalLine: () => false,
+      drawHorizontalLine: index => index === 1,
+      spanningCells: headings.map(row => ({ row, col: 0, colSpan: columns.length })),
+    },
+  )
+    .replace(/ +$/gm, '')
+    .trimEnd();
+}
+
+/** A heading for each workload and choice of parameters, a line below it for each mix of actors: it has to fit on a terminal. */
+function rowTable(rows: readonly Row[]): string {
+  const peers = [...new Set(rows.flatMap(row => Object.keys(row.peers ?? {})))];
+  const lines: string[][] = [['', 'median', '95 %', 'CV', 'ratio C', '95 %', ...peers, '']];
+  const headings: number[] = [];
+  for (const [heading, members] of groupBy(rows, headingOf)) {
+    headings.push(lines.length);
+    lines.push([heading, ...Array.from({ length: 6 + peers.length }, () => '')]);
+    for (const row of members) {
+      const { value, ratio } = row;
+      lines.push([
+        `  ${row.actors}`,
+        figure(value.median),
+        intervalText(value.interval),
+        percent(value.variation),
+        ratio === undefined ? '' : ratioText(ratio.median),
+        ratio === undefined ? '' : intervalText(ratio.interval, ratioText),
+        ...peers.map(peer => {
+          const estimate = row.peers?.[peer];
+          return estimate === undefined ? '' : figure(estimate.median);
+        }),
+        row.doubts.length > 0 ? '!' : '',
+      ]);
+    }
+  }
+  return plainTable(lines, [left, right, right, right, right, right, ...peers.map(() => right), left], headings);
+}
+
+/** `stream/triad 64 KiB, GB/s` */
+function headingOf({ suite, workload, parameters, unit }: Row): string {
+  return `${[`${suite}/${workload}`, parametersText(parameters)].filter(Boolean).join(' ')}, ${UNITS[unit]}`;
+}
+
+/** A line for each reason not to trust a figure, with the rows that it is about: a dozen rows share one reason. */
+function doubts(rows: readonly Row[]): string[] {
+  const pairs = rows.flatMap(row => row.doubts.map(doubt => ({ doubt, id: row.id })));
+  return groupBy(pairs, ({ doubt }) => doubt).map(
+    ([doubt, about]) =>
+      `! ${doubt}: ${about.length > 8 ? `${about.length} rows` : about.map(({ id }) => id).join(', ')}`,
+  );
+}
+
+function latencyTable(rows: readonly Row[]): string {
+  const lines = rows.flatMap(({ id, latency }) =>
+    latency === undefined
+      ? []
+      : [
+          [
+            id,
+            latency.count.toLocaleString('en-US'),
+            ...[latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(timeText),
+          ],
+        ],
+  );
+  const head = ['latency', 'samples', 'p50', 'p90', 'p99', 'p99.9', 'max'];
+  return `\n${plainTable([head, ...lines], [left, right, right, right, right, right, right])}`;
+}
+
+function litmusTable(litmus: readonly LitmusRow[]): string {
+  const head = ['litmus', 'access', 'actors', 'iterations', 'outcome asked for', 'verdict'];
+  const lines = litmus.map(row => [
+    row.test,
+    row.access,
+    row.actors.join(' ‖ '),
+    row.iterations.toLocaleString('en-US'),
+    row.outcomes.find(({ isTarget }) => isTarget)?.text ?? '',
+    targetFinding(row).text,
+  ]);
+  return `\n${plainTable([head, ...lines], [left, left, left, right, left, left])}`;
+}
+
+/** The last line: what was done, and whether something is wrong. */
+function summary({ rows, litmus, interrupted }: LabReport): string {
+  const doubtful = rows.filter(row => row.doubts.length > 0).length;
+  const failed = litmus.filter(row => row.failed).length;
+  const parts = [
+    `${rows.length} rows, ${doubtful} of them doubtful`,
+    ...(litmus.length > 0 ? [`${litmus.length} litmus tests, ${failed} with a forbidden outcome`] : []),
+    ...(interrupted ? ['INTERRUPTED: only what was measured until then'] : []),
+  ];
+  return parts.join('; ');
+}

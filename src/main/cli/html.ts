@@ -1,0 +1,29 @@
+// What the pages that commands write have in common: text made harmless, data and scripts that cannot end their element, a template
+// that is filled in. Main thread; pure.
+
+/** Text for an element or an attribute. */
+export function escapeText(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  return text.replace(/[&<>"']/g, character => entities[character] ?? character);
+}
+
+/** JSON for a script element: nothing ends that but by "</". JSON has no use for "<" outside of strings, and there it may be escaped. */
+export function embedData(data: object): string {
+  return JSON.stringify(data).replace(/</g, '\\u003c');
+}
+
+/** A script for a script element. */
+export function embedScript(script: string): string {
+  return script.replace(/<\/(?=script)/gi, '<\\/');
+}
+
+/** Puts `parts` in the places of `{{NAME}}`; what a part contains is not looked through again. */
+export function fillTemplate(template: string, parts: Readonly<Record<string, string>>): string {
+  return template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name] ?? '');
+}
