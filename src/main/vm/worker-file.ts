@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-export type WorkerName = 'vcpu-worker' | 'io-worker' | 'lab-actor-worker' | 'lab-gate-device';
+export type WorkerName = 'vcpu-worker' | 'io-worker' | 'lab-actor-worker' | 'lab/gate-device';
 
 /** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads. */
 export function workerFile(name: WorkerName): URL {

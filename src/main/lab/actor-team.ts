@@ -1,0 +1,261 @@
+// The actors of the lab and the arena that they share: opens memory, threads and vCPUs, hands out orders, waits for results. Main thread. The words are
+// shared/lab/control.ts; what a thread does with them is src/workers/lab-actor-worker.ts, what a guest does native/lab/guest.c.
+
+import { HypervisorError, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
+import { ActorWords, controlWords } from '../../../shared/lab/actor-words.ts';
+import {
+  LAB_ACTORS_MAX,
+  LAB_BLOCK,
+  LAB_CONTROL,
+  LAB_GATE_PORT,
+  LAB_LAYOUT,
+  LAB_OVER,
+  LAB_PARAMS_MAX,
+  LAB_RESULT,
+} from '../../../shared/lab/control.ts';
+import { LAB_KERNELS } from '../../../shared/lab/kernels.ts';
+import type { WasmMemory } from '../../../shared/memory-layout.ts';
+import { GIB, KIB } from '../../../shared/units.ts';
+import { deviceModule } from '../devices/device-module.ts';
+import { elf } from '../images/elf.ts';
+import { KvmMemory } from '../memory/kvm-memory.ts';
+import { VirtualMachine } from '../vm/virtual-machine.ts';
+import { distFile, workerFile } from '../vm/worker-file.ts';
+import { type ActorClocks, type Clocked, measureClocks } from './actor-clocks.ts';
+import { ActorThread } from './actor-thread.ts';
+import { checkOrders } from './order-check.ts';
+import type { ActorKind } from './report.ts';
+import type { ActorResult, Order, Team } from './workload.ts';
+
+/** Guests come first: a vCPU's index is its actor's number. */
+const KINDS = ['guest', 'js', 'wasm', 'c'] as const satisfies readonly ActorKind[];
+const THREAD_KINDS = ['js', 'wasm', 'c'] as const;
+const WASM_PAGE = 64 * KIB;
+const ARENA_MAX = 3 * GIB;
+const RUN_TIMEOUT_MS = 60_000;
+
+export interface TeamOptions {
+  /** Size of the data, bytes: 0 to 3 GiB less what the guest and the loader need. Rounded up to 64 KiB. */
+  readonly bytes: number;
+  /** How many actors of each kind; together 1 to LAB_ACTORS_MAX. Absent: none. */
+  readonly counts: Readonly<Partial<Record<ActorKind, number>>>;
+}
+
+/**
+ * Maps the arena (a shared WebAssembly.Memory, all pages committed), starts all actors and measures their clocks. With guests among them the arena is the RAM of
+ * a virtual machine.
+ * @throws `ERR_OUT_OF_RANGE`, `ERR_UNKNOWN_OPTION`, `ERR_LAB_ACTOR` (an actor did not start), and what KVM and memory throw; nothing is left open then
+ */
+export async function openTeam(options: TeamOptions): Promise<Team> {
+  refuseUnknownKeys(options, ['bytes', 'counts'], 'openTeam');
+  const counts = checkCounts(options.counts);
+  const bytes = checkBytes(options.bytes);
+  const team = await ActorTeam.open(counts, bytes);
+  try {
+    await team.start();
+  } catch (error) {
+    await team[Symbol.asyncDispose]();
+    throw error;
+  }
+  return team;
+}
+
+function checkCounts(given: TeamOptions['counts']): Record<ActorKind, number> {
+  refuseUnknownKeys(given, KINDS, 'counts');
+  const counts = { js: 0, wasm: 0, guest: 0, c: 0, ...given };
+  for (const kind of KINDS) {
+    if (!Number.isInteger(counts[kind]) || counts[kind] < 0)
+      throw outOfRange(`counts.${kind}`, 'an integer of at least 0', counts[kind]);
+  }
+  const total = KINDS.reduce((sum, kind) => sum + counts[kind], 0);
+  if (total < 1 || total > LAB_ACTORS_MAX) throw outOfRange('the number of actors', `1 to ${LAB_ACTORS_MAX}`, total);
+  return counts;
+}
+
+function checkBytes(given: number): number {
+  const most = ARENA_MAX - LAB_LAYOUT.DATA - LAB_LAYOUT.TAIL;
+  if (!Number.isInteger(given) || given < 0 || given > most)
+    throw outOfRange('bytes', `an integer up to ${most}`, given);
+  return Math.ceil(given / WASM_PAGE) * WASM_PAGE;
+}
+
+class ActorTeam implements Team {
+  readonly buffer: SharedArrayBuffer;
+  readonly data: Team['data'];
+  readonly counts: Readonly<Record<ActorKind, number>>;
+  readonly #memory: KvmMemory;
+  readonly #vm: VirtualMachine | undefined;
+  readonly #wasm: WasmMemory;
+  readonly #control: Int32Array;
+  readonly #threads: ActorThread[] = [];
+  readonly #blocks: readonly ActorWords[];
+  readonly #end = () => this.#sayOver();
+  #clocks: ActorClocks = { clockNs: {}, ticksPerNs: 1 };
+  #failure: HypervisorError | undefined;
+  #isRunning = false;
+  #closed: Promise<void> | undefined;
+
+  static async open(counts: Record<ActorKind, number>, bytes: number): Promise<ActorTeam> {
+    const size = LAB_LAYOUT.DATA + bytes + LAB_LAYOUT.TAIL;
+    const how = { backing: 'wasm', prefault: true } as const;
+    if (counts.guest === 0) return new ActorTeam(counts, bytes, new KvmMemory(size, how), undefined);
+    const gate = deviceModule(workerFile('lab/gate-device'), {
+      name: 'lab gate',
+      pio: { base: LAB_GATE_PORT, length: 4 },
+      where: 'vcpu',
+    });
+    const memory = { size, ...how };
+    const vm = await VirtualMachine.create({ memory, vcpus: counts.guest, engine: 'kvm', devices: [gate] });
+    return new ActorTeam(counts, bytes, vm.memory, vm);
+  }
+
+  private constructor(
+    counts: Record<ActorKind, number>,
+    bytes: number,
+    memory: KvmMemory,
+    vm: VirtualMachine | undefined,
+  ) {
+    const wasm = memory.wasmMemory;
+    if (wasm === undefined) throw new HypervisorError('ERR_STATE', "the lab's arena is a WebAssembly.Memory");
+    this.#memory = memory;
+    this.#vm = vm;
+    this.#wasm = wasm;
+    this.buffer = wasm.buffer;
+    this.data = { at: LAB_LAYOUT.DATA, bytes };
+    this.counts = counts;
+    this.#control = controlWords(this.buffer);
+    this.#blocks = Array.from({ length: LAB_ACTORS_MAX }, (_, actor) => new ActorWords(this.buffer, actor));
+  }
+
+  get clockNs(): Team['clockNs'] {
+    return this.#clocks.clockNs;
+  }
+
+  /** Once. Resolves when every actor has had its first orders. */
+  async start(): Promise<void> {
+    // A C kernel or a guest that waits for another actor keeps its thread, and so a process that wants to exit.
+    process.once('exit', this.#end);
+    if (this.#vm !== undefined) {
+      await this.#vm.load(elf(distFile('lab/guest.elf'), { cpl: 3 }));
+      await this.#vm.start();
+      void this.#vm.finished.then(({ reason, error }) => {
+        this.#fail(new HypervisorError('ERR_LAB_ACTOR', `the lab's guest ended: ${reason}`, { cause: error }));
+      });
+    }
+    for (const kind of THREAD_KINDS) {
+      for (let index = 0; index < this.counts[kind]; index++) {
+        const data = { kind, actor: this.#numberOf({ kind, index }), memory: this.#wasm };
+        this.#threads.push(new ActorThread(data, error => this.#fail(error)));
+      }
+    }
+    await Promise.all(this.#threads.map(thread => thread.ready));
+    this.#clocks = await measureClocks(this.counts, orders => this.#perform(orders));
+  }
+
+  async run(orders: readonly Order[]): Promise<readonly ActorResult[]> {
+    checkOrders(orders, this.counts, this.data.at + this.data.bytes);
+    const { clockNs, ticksPerNs } = this.#clocks;
+    const clocked = await this.#perform(orders);
+    return clocked.map(({ ticks, values }, i) => {
+      const kind = orders[i]?.actor.kind ?? 'js';
+      const ns = kind === 'guest' ? ticks / ticksPerNs : ticks;
+      return { ns: Math.max(0, ns - (clockNs[kind] ?? 0)), ops: Number(values[0]), values };
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#failure ??= new HypervisorError('ERR_DISPOSED', 'the team was disposed');
+    this.#sayOver();
+    process.off('exit', this.#end);
+    await Promise.all(this.#threads.map(thread => thread.close()));
+    if (this.#vm === undefined) this.#memory[Symbol.dispose]();
+    else await this.#vm[Symbol.asyncDispose]();
+  }
+
+  /** Orders that were checked. Times as the actors took them. */
+  async #perform(orders: readonly Order[]): Promise<Clocked[]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isRunning) throw new HypervisorError('ERR_STATE', 'a repetition is under way already');
+    this.#isRunning = true;
+    try {
+      this.#give(orders);
+      await this.#allDone(orders.length);
+    } finally {
+      this.#isRunning = false;
+    }
+    return orders.map(order => {
+      const { results, values } = this.#blockOf(order);
+      const [start = 0n, end = 0n, gate = 0n] = results.subarray(LAB_RESULT.START, LAB_RESULT.GATE + 1);
+      return { ticks: Number(end - start), end, gate, values: [...values] };
+    });
+  }
+
+  #give(orders: readonly Order[]): void {
+    const control = this.#control;
+    Atomics.store(control, LAB_CONTROL.ARRIVED, 0);
+    Atomics.store(control, LAB_CONTROL.DONE, 0);
+    Atomics.store(control, LAB_CONTROL.PARTICIPANTS, orders.length);
+    orders.forEach((order, rank) => {
+      const { words } = this.#blockOf(order);
+      words[LAB_BLOCK.RANK] = rank;
+      words[LAB_BLOCK.CPU] = order.cpu === undefined ? 0 : order.cpu + 1;
+      for (let i = 0; i < LAB_PARAMS_MAX; i++) words[LAB_BLOCK.PARAMS + i] = order.params[i] ?? 0;
+      // Last: whoever sees it sees the rest.
+      Atomics.store(words, LAB_BLOCK.KERNEL, LAB_KERNELS[order.kernel]);
+    });
+    // OVER is -1, and is never come to by counting: 2^31 repetitions of 10 µs are six hours of nothing else, so it wraps below it.
+    Atomics.store(control, LAB_CONTROL.EPOCH, (Atomics.load(control, LAB_CONTROL.EPOCH) + 1) & 0x7fff_ffff);
+    Atomics.notify(control, LAB_CONTROL.EPOCH);
+  }
+
+  async #allDone(count: number): Promise<void> {
+    const deadline = performance.now() + RUN_TIMEOUT_MS;
+    for (;;) {
+      const done = Atomics.load(this.#control, LAB_CONTROL.DONE);
+      if (this.#failure !== undefined) throw this.#failure;
+      if (done === count) return;
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        const error = new HypervisorError(
+          'ERR_LAB_ACTOR',
+          `${count - done} of ${count} actors did not end within ${RUN_TIMEOUT_MS / 1000} s`,
+        );
+        this.#fail(error);
+        throw error;
+      }
+      await Atomics.waitAsync(this.#control, LAB_CONTROL.DONE, done, left).value;
+    }
+  }
+
+  #blockOf({ actor }: Order): ActorWords {
+    const block = this.#blocks[this.#numberOf(actor)];
+    if (block === undefined) throw outOfRange('actor', 'an actor of the team', actor.index);
+    return block;
+  }
+
+  #numberOf({ kind, index }: Order['actor']): number {
+    let first = 0;
+    for (const before of KINDS) {
+      if (before === kind) break;
+      first += this.counts[before];
+    }
+    return first + index;
+  }
+
+  /** The first failure is the one that is told; nobody waits for the others any more. */
+  #fail(error: HypervisorError): void {
+    this.#failure ??= error;
+    this.#sayOver();
+  }
+
+  #sayOver(): void {
+    Atomics.store(this.#control, LAB_CONTROL.EPOCH, LAB_OVER);
+    Atomics.notify(this.#control, LAB_CONTROL.EPOCH);
+    Atomics.notify(this.#control, LAB_CONTROL.DONE);
+  }
+}
