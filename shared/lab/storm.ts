@@ -62,18 +62,21 @@ export const TIMES = { START: 0, END: 1 } as const;
 /** ROUND's last value: the gate is open for good. */
 export const ROUND_OVER = -1;
 
-// A bell: words (Int32Array) of a buffer, then SAMPLES_MAX times (Float64Array from SAMPLES_OFFSET on). Whoever asks adds 1 to ASKED and notifies;
-// whoever answers sets ANSWERED to what it saw and notifies. Each word has one writer.
-// | word     | written by  | read by     | wake-up                                    |
-// |----------|-------------|-------------|--------------------------------------------|
-// | ASKED    | asker       | answerer    | notify with each question; BELL_OVER: ends |
-// | ANSWERED | answerer    | asker       | notify with each answer                    |
-// | ROUNDS   | main        | asker       | notify: so many questions; BELL_OVER: ends |
-// | READY    | each thread | main        | + 1 and notify when it has started         |
-// | DONE     | asker       | main        | notify when the questions are answered     |
-// | TAKEN    | asker       | main        | (read after DONE) samples that were taken  |
-export const BELL = { ASKED: 0, ANSWERED: 16, ROUNDS: 32, READY: 48, DONE: 49, TAKEN: 50 } as const;
+// A bell: words (Int32Array) of a buffer, then SAMPLES_MAX times (Float64Array from SAMPLES_OFFSET on, nanoseconds). Whoever asks adds 1 to
+// ASKED and notifies; whoever answers sets ANSWERED to what it saw and notifies. Each word has one writer, except READY.
+// | word     | written by  | read by  | wake-up                                      |
+// |----------|-------------|----------|----------------------------------------------|
+// | ASKED    | asker       | answerer | notify with each question; BELL_OVER ends it |
+// | ANSWERED | answerer    | asker    | notify with each answer                      |
+// | ROUND    | main        | asker    | notify; BELL_OVER ends it                    |
+// | COUNT    | main        | asker    | questions of a round, before ROUND           |
+// | READY    | each thread | main     | + 1 and notify when it has started           |
+// | DONE     | asker       | main     | = ROUND and notify when all are answered     |
+// | SAMPLES  | asker       | main     | times taken in a round, before DONE          |
+// At ELAPSED_OFFSET, a Float64: nanoseconds of the whole round, where a thread asks; written and read as SAMPLES.
+export const BELL = { ASKED: 0, ANSWERED: 16, ROUND: 32, COUNT: 33, READY: 48, DONE: 49, SAMPLES: 50 } as const;
 export const BELL_OVER = -1;
+export const ELAPSED_OFFSET = 248;
 export const SAMPLES_OFFSET = 256;
 export const SAMPLES_MAX = 65_536;
 export const BELL_BYTES = SAMPLES_OFFSET + 8 * SAMPLES_MAX;
