@@ -109,8 +109,27 @@ async function buildAddon(directory, env = {}) {
   await node(nodeGyp(), args, { env, quiet: !verbose });
 }
 
+/** The litmus programs in C and as WebAssembly text, from the tests' data: for native/lab/litmus.c and src/workers/lab/wasm-litmus.ts. */
+async function writeLitmusPrograms() {
+  const { build } = await import('esbuild');
+  const options = { bundle: true, format: 'esm', write: false };
+  const { outputFiles } = await build({ ...options, entryPoints: ['shared/lab/litmus-code.ts'] });
+  const code = Buffer.from(outputFiles[0].contents).toString('base64');
+  const { litmusHeader, litmusWat } = await import(`data:text/javascript;base64,${code}`);
+  for (const [path, text] of [
+    ['native/lab/litmus_programs.h', litmusHeader()],
+    ['src/workers/lab/litmus.wat', litmusWat()],
+  ]) {
+    if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
+    const unfinished = `${path}.${process.pid}`;
+    writeFileSync(unfinished, text);
+    renameSync(unfinished, path);
+  }
+}
+
 /** KVM's constants and struct offsets from the kernel headers, then the addon. Skipped when no input changed. */
 async function buildNative() {
+  await writeLitmusPrograms();
   const inputs = walk('native', file => /\.(cc|c|h|gyp|S)$/.test(file) && !file.startsWith('native/build'));
   const hash = createHash('sha256').update(process.version).update(process.arch);
   for (const file of inputs) hash.update(file).update(readFileSync(file));
@@ -210,6 +229,7 @@ function publish(folder, outputs, keep = () => false) {
 
 /** dist/: the library, the command and the workers, each bundled; and the CommonJS door to the same modules. */
 async function buildTs() {
+  await writeLitmusPrograms();
   const { build } = await import('esbuild');
   const workers = walk('src/workers', file => /-(worker|device)\.ts$/.test(file));
   const { outputFiles } = await build({
@@ -262,7 +282,15 @@ async function buildLabGuest() {
   const unfinished = `${target}.${process.pid}`;
   await run(process.env['CXX'] ?? 'g++', [
     ...['-std=c11', '-O3', '-fno-strict-aliasing', '-Wall', '-Wextra', '-Werror', '-Inative'],
-    ...['-ffreestanding', '-nostdlib', '-static', '-fno-pie', '-no-pie', '-fno-stack-protector', '-fcf-protection=none'],
+    ...[
+      '-ffreestanding',
+      '-nostdlib',
+      '-static',
+      '-fno-pie',
+      '-no-pie',
+      '-fno-stack-protector',
+      '-fcf-protection=none',
+    ],
     // Loops stay loops: a memset that the compiler finds in one would have to be brought along.
     ...['-mno-red-zone', '-fno-asynchronous-unwind-tables', '-fno-tree-loop-distribute-patterns'],
     ...['-Wl,--build-id=none', '-Wl,-z,max-page-size=4096', '-T', 'native/lab/guest.ld', '-o', unfinished],

@@ -28,6 +28,7 @@
         'kvm/vcpu.cc',
         'kvm/vm.cc',
         'lab/kernels.c',
+        'lab/litmus.c',
         'lab/sync_kernels.c',
         'sys/affinity.cc',
         'sys/bitmap.cc',

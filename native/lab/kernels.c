@@ -3,6 +3,7 @@
 
 #include "lab/kernels.h"
 
+#include "lab/litmus.h"
 #include "lab/sync_kernels.h"
 
 #define PAGE_BYTES 4096u
@@ -157,6 +158,7 @@ void lab_order_run(struct lab_order* order) {
     case LAB_KERNEL_CAS_ADD: cas_add(order, p[1]); break;
     case LAB_KERNEL_INCREMENT: increment(order, p[1]); break;
     case LAB_KERNEL_DIRTY: dirty(order, p[1], p[2], p[3]); break;
+    case LAB_KERNEL_LITMUS: lab_litmus_run(order); break;
     default: lab_sync_run(order);
   }
 }
@@ -191,6 +193,7 @@ int lab_order_fits(const struct lab_order* order) {
     case LAB_KERNEL_MPMC_PUSH:
     case LAB_KERNEL_MPMC_POP: return is_power_of_two(p[2]) && fits(order, p[0], 128 + (uint64_t)p[2] * 8, 4);
     case LAB_KERNEL_DIRTY: return p[3] != 0 && fits(order, p[0], (uint64_t)p[1] * PAGE_BYTES, 4);
+    case LAB_KERNEL_LITMUS: return lab_litmus_fits(order);
     default: return 0;
   }
 }

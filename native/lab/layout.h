@@ -53,5 +53,6 @@
 #define LAB_KERNEL_MPMC_PUSH 16
 #define LAB_KERNEL_MPMC_POP 17
 #define LAB_KERNEL_DIRTY 18
+#define LAB_KERNEL_LITMUS 64
 
 #endif

@@ -40,6 +40,8 @@ export const LAB_KERNELS = {
   mpmcPop: 17,
   /** at, pages, passes, step (pages): writes one u32 (the pass) to each step-th page. ops: pages written */
   dirty: 18,
+  /** LITMUS_PARAM of litmus.ts: one thread of a litmus test, on many instances of it. ops: instances. sum: 0 */
+  litmus: 64,
 } as const;
 
 export type LabKernel = keyof typeof LAB_KERNELS;

@@ -16,7 +16,7 @@ interface WasmApi {
     imports: { readonly env: Readonly<Record<string, unknown>> },
   ): Promise<{ readonly instance: { readonly exports: Readonly<Record<string, unknown>> } }>;
 }
-const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WasmApi };
+export const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WasmApi };
 
 /** Five parameters at most; the results are operations, sum, third. */
 type WasmFunction = (...params: number[]) => Iterable<bigint>;
