@@ -46,6 +46,64 @@ test('what one actor wrote, the other sums up; repetitions follow each other', a
   }
 });
 
+test('JavaScript, WebAssembly and C do the same work', async () => {
+  const kinds = ['js', 'wasm', 'c'] as const;
+  await using team = await openTeam({ bytes: 8 * MIB, counts: { js: 1, wasm: 1, c: 1 } });
+  const { at } = team.data;
+  const [b, c] = [at + 4 * MIB, at + 5 * MIB];
+  const doubles = new Float64Array(team.buffer, b, (2 * MIB) / 8);
+  doubles.forEach((_, i) => {
+    doubles[i] = Math.sin(i);
+  });
+  const part = (index: number) => new Uint8Array(team.buffer.slice(at + index * MIB, at + (index + 1) * MIB));
+  for (const [kernel, ...rest] of [
+    ['write', MIB, 3, 0x89ab_cdef],
+    ['copy', MIB, 2, b],
+    ['read', MIB, 3],
+    ['strided', MIB, 3, 88],
+    ['random', MIB, 100_000, 4_000_000_000, 60],
+    ['triad', MIB, 2, b, c],
+    ['dirty', 256, 3, 7],
+    ['increment', 1000],
+    ['casAdd', 1000],
+  ] as const) {
+    const orders = kinds.map((kind, i) => ({
+      actor: { kind, index: 0 },
+      kernel,
+      params: [at + i * MIB, ...rest],
+    }));
+    const [js, wasm, native] = await team.run(orders);
+    assert.ok((native?.ops ?? 0) > 0, kernel);
+    assert.equal(js?.values, native?.values, `${kernel}: js`);
+    assert.equal(wasm?.values, native?.values, `${kernel}: wasm`);
+    assert.is(Buffer.compare(part(0), part(2)), 0, `${kernel}: js`);
+    assert.is(Buffer.compare(part(1), part(2)), 0, `${kernel}: wasm`);
+  }
+});
+
+test('queues of one kind are queues of the others: JavaScript, WebAssembly and C producers and consumers', async () => {
+  await using team = await openTeam({ bytes: MIB, counts: { js: 1, wasm: 1, c: 1 } });
+  const { at } = team.data;
+  const [slots, count] = [64, 2000];
+  const cells = new Uint32Array(team.buffer, at + 128, 2 * slots);
+  for (let i = 0; i < slots; i++) cells[2 * i] = i;
+  const kinds = ['js', 'wasm', 'c'] as const;
+  for (const consumer of kinds) {
+    const results = await team.run(
+      kinds.map(kind => ({
+        actor: { kind, index: 0 },
+        kernel: kind === consumer ? ('mpmcPop' as const) : ('mpmcPush' as const),
+        params: [at, kind === consumer ? 2 * count : count, slots],
+      })),
+    );
+    const sums = results.map(result => Number(result.values[1]));
+    assert.equal(
+      sums,
+      kinds.map(kind => (kind === consumer ? count * (count + 1) : (count * (count + 1)) / 2)),
+    );
+  }
+});
+
 test('an actor that has no order sleeps: its block stays as it is', async () => {
   await using team = await openTeam({ bytes: MIB, counts: { js: 2 } });
   const { at } = team.data;

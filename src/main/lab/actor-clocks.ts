@@ -22,8 +22,8 @@ export interface Clocked {
   readonly values: readonly bigint[];
 }
 
-/** Enough that the kernels' callers are compiled code; the last half counts. */
-const CLOCK_RUNS = 200;
+/** The median of the last half counts. */
+const CLOCK_RUNS = 100;
 /** Pairs of counter and clock, so far apart that what an exit from the guest takes (some 10 µs, ± a few) is lost between them. */
 const COUNTER_PAIRS = 32;
 const COUNTER_SPAN_MS = 100;
