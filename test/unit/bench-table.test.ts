@@ -55,7 +55,7 @@ test('figures have three digits that count', () => {
   assert.equal([0, 0.012345, 1.234, 12.34, 123.4, 1234.5].map(figure), ['0', '0.0123', '1.23', '12.3', '123', '1,235']);
   assert.equal([12, 1234, 12_345_678, 2.5e9].map(timeText), ['12.0 ns', '1.23 µs', '12.3 ms', '2.50 s']);
   assert.equal([7.4, 99, 125].map(durationText), ['7 s', '99 s', '2:05 min']);
-  assert.is(parametersText({ bytes: 2 ** 20, stride: 256, source: 'ring' }), '1 MiB, stride 256 bytes, source ring');
+  assert.is(parametersText({ bytes: 2 ** 20, stride: 256, 'writes %': 50 }), '1 MiB, stride 256 bytes, writes 50 %');
 });
 
 test.run();

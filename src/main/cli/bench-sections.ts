@@ -1,7 +1,7 @@
 // Parts of the lab's page that are text and need no script: rows with intervals, latencies, the litmus matrix, facts. Report in, HTML
 // out. Main thread; pure.
 
-import type { LabReport, Latency, LitmusRow, Row } from '../lab/report.ts';
+import type { Interval, LabReport, Latency, LitmusRow, Row } from '../lab/report.ts';
 import { groupBy } from './bench-charts.ts';
 import { factLines } from './bench-table.ts';
 import {
@@ -107,7 +107,7 @@ function ratioCells(row: Row): string[] {
     figure(baseline.median),
     `<td class="number${className}">${ratioText(ratio.median)}${side === undefined ? '' : ` ${side}`}</td>`,
     intervalText(ratio.interval, ratioText),
-    `<td>${forest(ratio.median, ratio.interval.low, ratio.interval.high)}</td>`,
+    `<td>${forest({ median: ratio.median, ...ratio.interval })}</td>`,
   ];
 }
 
@@ -115,7 +115,7 @@ const FOREST_WIDTH = 132;
 const FOREST_EDGE = 6;
 
 /** An interval of ratios on a logarithmic axis from 1/4 to 4; what is beyond lies at the edge. */
-function forest(median: number, low: number, high: number): string {
+export function forest({ median, low, high }: Interval & { readonly median: number }): string {
   const middle = FOREST_WIDTH / 2;
   const x = (ratio: number) => {
     const place = middle + (Math.log2(Math.max(ratio, 1e-9)) / 2) * (middle - FOREST_EDGE);

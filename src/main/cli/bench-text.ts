@@ -55,11 +55,20 @@ export function parameterText(name: string, value: string | number): string {
 /** Parameters of this name are bytes. */
 export const isSize = (name: string) => /bytes$|^size$|^stride$/i.test(name);
 
-/** `bytes 32 MiB, stride 64 bytes`; '' without parameters. */
+/** `32 MiB, stride 64 bytes, writes 50 %`: of a size that is called just that the name says nothing; '' without parameters. */
 export function parametersText(parameters: Row['parameters']): string {
   return Object.entries(parameters)
-    .map(([name, value]) => `${isSize(name) && name !== 'stride' ? '' : `${name} `}${parameterText(name, value)}`)
+    .map(([name, value]) => {
+      const text = parameterText(name, value);
+      if (name === 'bytes' || name === 'size') return text;
+      return name.endsWith(' %') ? `${name.slice(0, -2)} ${text} %` : `${name} ${text}`;
+    })
     .join(', ');
+}
+
+/** An estimate and its interval: `12.3 (12.1 to 12.6)`. */
+export function estimateText({ median, interval }: Estimate, show: (value: number) => string = figure): string {
+  return `${show(median)} (${intervalText(interval, show)})`;
 }
 
 /** Whether an interval of ratios lies on one side of 1, and on which. */

@@ -1,7 +1,6 @@
-// Ctrl-C and SIGTERM during `node-kvm run`: the first one stops the VM in order, a second one ends the process. Main thread.
+// Ctrl-C and SIGTERM during a command's work: the first one stops it in order, a second one ends the process. Main thread.
 
 import { constants } from 'node:os';
-import type { VirtualMachine } from '../vm/virtual-machine.ts';
 
 export type EndingSignal = 'SIGINT' | 'SIGTERM';
 
@@ -10,18 +9,23 @@ export function signalStatus(signal: EndingSignal): number {
   return 128 + constants.signals[signal];
 }
 
+/** What can be stopped: a VM, a run of the lab. */
+export interface Stoppable {
+  stop(): Promise<unknown>;
+}
+
 export class Interrupts {
-  readonly #vm: VirtualMachine;
+  readonly #work: Stoppable;
   readonly #listener = (signal: EndingSignal) => this.#receive(signal);
   #signal: EndingSignal | undefined;
 
-  constructor(vm: VirtualMachine) {
-    this.#vm = vm;
+  constructor(work: Stoppable) {
+    this.#work = work;
     process.on('SIGINT', this.#listener);
     process.on('SIGTERM', this.#listener);
   }
 
-  /** The signal that stopped the VM. */
+  /** The signal that stopped the work. */
   get signal(): EndingSignal | undefined {
     return this.#signal;
   }
@@ -34,7 +38,7 @@ export class Interrupts {
   #receive(signal: EndingSignal): void {
     if (this.#signal !== undefined) process.exit(signalStatus(signal));
     this.#signal = signal;
-    // How stopping went is in `finished`, which the command waits for anyway.
-    this.#vm.stop().catch(() => {});
+    // How stopping went is in what the command waits for anyway.
+    this.#work.stop().catch(() => {});
   }
 }

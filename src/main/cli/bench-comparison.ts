@@ -1,0 +1,202 @@
+// Two reports of the lab held against each other: read from files, shown as a table on the terminal and as a page. What differs is
+// compareReports' to say. Main thread.
+
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { Ajv } from 'ajv';
+import { messageOf } from '../../../shared/errors.ts';
+import type { ComparedRow, Comparison, Verdict } from '../lab/compare.ts';
+import type { LabReport } from '../lab/report.ts';
+import { framed } from './bench-page.ts';
+import { factList, forest, htmlTable, machineFacts, runFacts } from './bench-sections.ts';
+import { plainTable } from './bench-table.ts';
+import { estimateText, percent, ratioText, UNITS } from './bench-text.ts';
+import { escapeText } from './html.ts';
+import { UsageError } from './values.ts';
+
+/** A report and the file that it is from. */
+export interface ReportFile {
+  readonly path: string;
+  readonly report: LabReport;
+}
+
+const NUMBER = { type: 'number' } as const;
+const TEXT = { type: 'string' } as const;
+const TEXTS = { type: 'array', items: TEXT } as const;
+const objectOf = (properties: Readonly<Record<string, object>>) => ({
+  type: 'object',
+  required: Object.keys(properties),
+  properties,
+});
+const ESTIMATE = objectOf({ median: NUMBER, interval: objectOf({ low: NUMBER, high: NUMBER }), variation: NUMBER });
+const ROW = objectOf({ id: TEXT, unit: { enum: Object.keys(UNITS) }, better: TEXT, value: ESTIMATE, doubts: TEXTS });
+const MACHINE = {
+  ...objectOf({
+    cpu: TEXT,
+    pinned: { type: 'array', items: NUMBER },
+    caches: TEXTS,
+    flags: TEXTS,
+    clockNs: { type: 'object' },
+  }),
+  required: [
+    'cpu',
+    'cpus',
+    'pinned',
+    'caches',
+    'memoryBytes',
+    'kernel',
+    'kvm',
+    'node',
+    'v8',
+    'flags',
+    'governor',
+    'loadAverage',
+    'stolen',
+    'clockNs',
+  ],
+};
+
+/** What a comparison reads of a report: files are edited, cut off, or something else altogether. */
+const isReport = new Ajv().compile({
+  type: 'object',
+  required: ['format', 'version', 'started', 'seconds', 'seed', 'scenario', 'machine', 'rows', 'interrupted'],
+  properties: {
+    format: { const: 'node-kvm-lab/1' },
+    seconds: NUMBER,
+    scenario: { type: 'object' },
+    machine: MACHINE,
+    rows: {
+      type: 'array',
+      items: { ...ROW, properties: { ...ROW.properties, baseline: ESTIMATE, ratio: ESTIMATE } },
+    },
+  },
+});
+
+/** @throws UsageError when the file cannot be read or is no report of `node-kvm bench --json` */
+export function readReport(path: string): ReportFile {
+  let report: unknown;
+  try {
+    report = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`'${path}' cannot be read: ${messageOf(error)}`);
+  }
+  if (!isReport(report)) {
+    const problem = isReport.errors?.[0];
+    throw new UsageError(
+      `'${path}' is no report of 'node-kvm bench --json': ${problem?.instancePath || 'it'} ${problem?.message}`,
+    );
+  }
+  // SAFETY: what a comparison reads was just checked.
+  return { path, report: report as unknown as LabReport };
+}
+
+const MARKS: Readonly<Record<Verdict, string>> = {
+  faster: '▲ faster',
+  slower: '▼ slower',
+  same: '= same',
+  doubtful: '? doubtful',
+  'only in a': 'only in a',
+  'only in b': 'only in b',
+};
+
+const signed = (share: number) => `${share < 0 ? '−' : '+'}${percent(Math.abs(share))}`;
+
+/** What was compared, of one side. */
+function sideText(row: ComparedRow, side: 'a' | 'b'): string {
+  const estimate = row[side]?.[row.by ?? 'value'];
+  if (estimate === undefined) return '';
+  return row.by === 'ratio' ? `${estimateText(estimate, ratioText)} of C` : estimateText(estimate);
+}
+
+const unitText = ({ a, b }: ComparedRow) => UNITS[(a ?? b)?.unit ?? 'ns'];
+const speedText = ({ speedup }: ComparedRow) => (speedup === undefined ? '' : signed(speedup - 1));
+const neededText = ({ needed }: ComparedRow) => (needed === undefined ? '' : percent(needed));
+
+/** `3 faster, 1 slower, 20 same, …`: without those that there are none of. */
+function countsText({ counts }: Comparison): string {
+  const parts = Object.entries(counts).filter(([, count]) => count > 0);
+  return parts.map(([verdict, count]) => `${count} ${verdict}`).join(', ') || 'no rows';
+}
+
+function machineText({ machine }: Comparison): string {
+  if (machine.baselines === 0)
+    return 'No C baselines in both: what the machine itself did between the runs is unknown.';
+  return `The C baselines, the same code in both: ${signed(machine.shift)} speed, spread ${percent(machine.spread)} (${machine.baselines} rows).`;
+}
+
+const LEGEND =
+  "speed: how much faster b is than a. seen from: the least difference that would have been called one in this row. 'of C': ratios to C threads were compared.";
+
+/** The comparison as text that ends in a newline. */
+export function comparisonTable(comparison: Comparison, a: ReportFile, b: ReportFile): string {
+  const left = { alignment: 'left' } as const;
+  const right = { alignment: 'right' } as const;
+  const lines = comparison.rows.map(row => [
+    row.id,
+    sideText(row, 'a'),
+    sideText(row, 'b'),
+    row.by === 'ratio' ? '' : unitText(row),
+    speedText(row),
+    neededText(row),
+    MARKS[row.verdict],
+  ]);
+  const notes = comparison.rows.flatMap(({ id, notes: own }) => own.map(note => `${id}: ${note}`));
+  const parts = [
+    `a: ${a.path}, ${a.report.started}, seed ${a.report.seed}`,
+    `b: ${b.path}, ${b.report.started}, seed ${b.report.seed}`,
+    ...comparison.caveats.map(caveat => `not the same: ${caveat}`),
+    '',
+    plainTable(
+      [['', 'a', 'b', '', 'speed', 'seen from', 'verdict'], ...lines],
+      [left, right, right, left, right, right, left],
+    ),
+    '',
+    LEGEND,
+    machineText(comparison),
+    ...notes,
+    countsText(comparison),
+  ];
+  return `${parts.join('\n')}\n`;
+}
+
+/** The comparison as a page. */
+export function comparisonPage(comparison: Comparison, a: ReportFile, b: ReportFile): string {
+  const rows = comparison.rows.map(row => [
+    escapeText(row.id),
+    `${escapeText(sideText(row, 'a'))}`,
+    `${escapeText(sideText(row, 'b'))}`,
+    row.by === 'ratio' ? '' : unitText(row),
+    speedText(row),
+    neededText(row),
+    `<td>${row.speedup === undefined ? '' : forest({ median: row.speedup, low: row.speedup, high: row.speedup })}</td>`,
+    `<td class="${CLASSES[row.verdict]}">${MARKS[row.verdict]}</td>`,
+    `<td class="wrap quiet">${escapeText(row.notes.join('; '))}</td>`,
+  ]);
+  const head = ['row', 'a', 'b', '', 'speed of b', 'seen from', '¼ … 1 … 4', 'verdict', 'notes'];
+  const caveats = comparison.caveats.map(caveat => `<li>${escapeText(caveat)}</li>`).join('');
+  const body = [
+    `<p><b>${countsText(comparison)}</b></p>`,
+    `<p class="quiet">${escapeText(LEGEND)} ${escapeText(machineText(comparison))}</p>`,
+    caveats === ''
+      ? ''
+      : `<div class="alarm">Not the same in both runs, so differences may come from there:<ul>${caveats}</ul></div>`,
+    htmlTable(head, rows, [1, 2, 4, 5]),
+    ...[a, b].map(({ path, report }, index) =>
+      [
+        `<h2>${index === 0 ? 'a' : 'b'}: ${escapeText(basename(path))}</h2>`,
+        factList(runFacts(report)),
+        machineFacts(report),
+      ].join('\n'),
+    ),
+  ];
+  return framed(`Comparison of ${basename(a.path)} and ${basename(b.path)}`, body, { charts: [] });
+}
+
+const CLASSES: Readonly<Record<Verdict, string>> = {
+  faster: 'good',
+  slower: 'bad',
+  same: '',
+  doubtful: 'warn',
+  'only in a': 'quiet',
+  'only in b': 'quiet',
+};
