@@ -1,0 +1,74 @@
+// A run of the lab without KVM: threads of JavaScript and C, real measurement, few repetitions. Asserted is what is in the report, never how fast it was.
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { LabReport, Row } from '../../src/main/lab/report.ts';
+import { runBenchmark } from '../../src/main/lab/run-benchmark.ts';
+import type { ScenarioInput } from '../../src/main/lab/scenario.ts';
+import { codeOf } from '../errors.ts';
+
+const test = suite('lab: run a scenario');
+const FEW: ScenarioInput = { seed: 11, visits: 5, repetitions: 1, repetitionMs: 0.2, sizes: ['64K'] };
+
+const idsOf = (rows: readonly Row[]) => rows.map(({ id }) => id);
+
+test('rows of all chosen workloads, with a ratio to as many C threads', async () => {
+  const told: Row[] = [];
+  const shares: number[] = [];
+  const report = await runBenchmark(
+    { ...FEW, suites: ['stream/triad', 'atomics'], actors: ['js:1', 'wasm:1'] },
+    { onRow: row => told.push(row), onProgress: share => shares.push(share) },
+  );
+  assert.equal(idsOf(report.rows), [
+    'stream/triad/js:1/bytes=65536',
+    'stream/triad/wasm:1/bytes=65536',
+    'atomics/add/js:1',
+    'atomics/add/wasm:1',
+    'atomics/cas/js:1',
+    'atomics/cas/wasm:1',
+  ]);
+  assert.equal(told, report.rows);
+  for (const { id, value, baseline, ratio } of report.rows) {
+    assert.is(value.visits.length, 5, id);
+    assert.ok(value.median > 0 && (baseline?.median ?? 0) > 0 && (ratio?.median ?? 0) > 0, id);
+  }
+  assert.equal(
+    shares,
+    [...shares].sort((a, b) => a - b),
+  );
+  assert.is(shares.at(-1), 1);
+  assert.not(report.interrupted);
+  assert.is(report.seed, 11);
+  assert.ok(report.machine.clockNs.js !== undefined);
+});
+
+test('a report is JSON: what comes back is the same', async () => {
+  const report = await runBenchmark({ ...FEW, suites: ['atomics/add'], actors: ['c:1'] });
+  const again: LabReport = JSON.parse(JSON.stringify(report));
+  assert.equal(again, report);
+  assert.is(again.rows[0]?.baseline, undefined);
+});
+
+test('its own scenario runs again and gives the same rows', async () => {
+  const first = await runBenchmark({ ...FEW, suites: ['atomics/add'], actors: ['js:1'] });
+  const second = await runBenchmark(first.scenario);
+  assert.equal(idsOf(second.rows), idsOf(first.rows));
+  assert.equal(second.scenario, first.scenario);
+});
+
+test('aborted, it has the rows that were measured until then, and says so', async () => {
+  const abort = new AbortController();
+  const report = await runBenchmark(
+    { ...FEW, suites: ['atomics', 'stream'], actors: ['js:1'] },
+    { signal: abort.signal, onRow: () => abort.abort() },
+  );
+  assert.ok(report.interrupted);
+  assert.equal(idsOf(report.rows).length, 1);
+});
+
+test('wrong scenarios and hooks are refused by code', async () => {
+  assert.is(await codeOf(runBenchmark({ suites: ['speed'] })), 'ERR_LAB_SCENARIO');
+  assert.is(await codeOf(runBenchmark({}, Object({ onrow: () => {} }))), 'ERR_UNKNOWN_OPTION');
+});
+
+test.run();
