@@ -35,16 +35,23 @@ export interface Comparison {
   readonly caveats: readonly string[];
 }
 
-/** Differences below it are not called: code's place in memory alone can make them. */
-const LEAST_EFFECT = 0.05;
-/** A difference must be larger than so many standard deviations of what the baselines did. */
-const SPREADS = 2.5;
+/**
+ * Smaller differences are not called: code's place in memory alone can make them. What the machine does to all code alike is still in a value, not in
+ * a ratio.
+ */
+const LEAST_EFFECT = { ratio: 0.05, value: 0.1 } as const;
+/**
+ * A difference must be larger than so many standard deviations of what the baselines did from a to b. A ratio moves with its baseline and with itself:
+ * by chance, 1.41 times as far as a baseline alone.
+ */
+const SPREADS = 3;
 /** A row in which only differences above it could be seen is not called 'same'. */
 const BLUNT = 0.2;
 
 /**
  * Each row of a against the row of b with the same id: rows of a in its order, then those that only b has. Different is what fulfils all of this:
- * the two 95 % intervals do not touch; the medians differ by 5 % and by more than the C baselines did between the two runs; neither row has doubts.
+ * the two 95 % intervals do not touch; the medians differ by 5 % (values without a ratio: 10 %) and by more than chance explains,
+ * judged by what the C baselines did between the two runs; a row whose own baseline moved must move by 5 % more than that; neither row has doubts.
  * Litmus rows are not compared: how often an outcome is seen is chance.
  */
 export function compareReports(a: LabReport, b: LabReport): Comparison {
@@ -63,8 +70,10 @@ export function compareReports(a: LabReport, b: LabReport): Comparison {
     const own = shifts.get(row.id);
     const byRatio = row.ratio !== undefined && other.ratio !== undefined && own !== undefined;
     // A ratio has what both sides share taken out; a value has not: it must move further than the machine did.
-    const moved = byRatio ? Math.max(Math.abs(own - shift), SPREADS * spread) : Math.abs(shift) + SPREADS * spread;
-    const floor = Math.max(LEAST_EFFECT, Math.expm1(moved));
+    const chance = SPREADS * spread;
+    const floor = byRatio
+      ? Math.max(LEAST_EFFECT.ratio + Math.expm1(Math.abs(own - shift)), Math.expm1(chance))
+      : Math.max(LEAST_EFFECT.value, Math.expm1(Math.abs(shift) + chance));
     return compareRows(row, other, byRatio, floor);
   });
   const known = new Set(a.rows.map(row => row.id));
