@@ -25,6 +25,7 @@
 #define LAB_BLOCK_KERNEL 0
 #define LAB_BLOCK_RANK 1
 #define LAB_BLOCK_CPU 2
+#define LAB_BLOCK_CALL 3
 #define LAB_BLOCK_PARAMS 16
 #define LAB_PARAMS_MAX 16
 

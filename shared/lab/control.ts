@@ -2,11 +2,11 @@
 // lie in the arena itself, which all of them share: offsets are bytes from its start, and guest-physical addresses as well. Pure.
 //
 // One repetition: the coordinator sets ARRIVED and DONE to 0 and PARTICIPANTS to the number of those that take part, writes an order into the block of
-// each (KERNEL last: one that is late from the repetition before may see it at once), then increments EPOCH and wakes its waiters. An actor that
-// wakes reads KERNEL of its block: 0 is not for it. Otherwise it pins itself to CPU, adds 1 to ARRIVED and spins until ARRIVED = PARTICIPANTS (the
-// start barrier), takes the time, runs the kernel, takes the time, writes its results, sets KERNEL to 0, adds 1 to DONE and wakes DONE's waiter.
-// EPOCH = OVER ends an actor, its waiting for others too. Threads sleep in Atomics.wait on EPOCH; a guest reads its gate port instead, whose device sleeps
-// there on the vCPU's thread, pins it, and, when the guest comes back, does what follows its results.
+// each, KERNEL last, then increments its CALL and wakes it. An actor that finds KERNEL 0 goes on sleeping on CALL. Otherwise it pins itself to CPU, adds 1 to
+// ARRIVED and spins until ARRIVED = PARTICIPANTS (the start barrier), takes the time, runs the kernel, takes the time, writes its results, sets KERNEL
+// to 0, adds 1 to DONE and, as the last one, wakes DONE's waiter. Nobody else is woken: whoever rests must not take time from those who work. EPOCH = OVER ends
+// kernels that wait for each other, and, after one more CALL, the actors. Threads sleep in Atomics.wait; a guest reads its gate port instead, whose
+// device sleeps there on the vCPU's thread, pins it, and, when the guest comes back, does what follows its results.
 
 /** Where what lies in the arena. Below CODE: the loader's own. After the data: TAIL bytes for the loader's tables and stacks. */
 export const LAB_LAYOUT = {
@@ -22,7 +22,7 @@ export const LAB_GATE_PORT = 0x4c0;
 
 /** Words (u32) of the control area, as indices from its start. Each on a cache line of its own. */
 export const LAB_CONTROL = { EPOCH: 0, ARRIVED: 32, PARTICIPANTS: 64, DONE: 96 } as const;
-/** EPOCH's last value. */
+/** EPOCH is 0, and in the end this. */
 export const LAB_OVER = -1;
 
 /** An actor's block: bytes from the start of the control area. */
@@ -38,6 +38,8 @@ export const LAB_BLOCK = {
   RANK: 1,
   /** 1 + the CPU to run on; 0 = any. */
   CPU: 2,
+  /** Counts orders, and the end. */
+  CALL: 3,
   /** The kernel's parameters, 16 words: their meanings are in kernels.ts. Offsets into the arena are bytes from its start. */
   PARAMS: 16,
 } as const;

@@ -208,27 +208,25 @@ class ActorTeam implements Team {
       // Last: whoever sees it sees the rest.
       Atomics.store(words, LAB_BLOCK.KERNEL, LAB_KERNELS[order.kernel]);
     });
-    // OVER is -1, and is never come to by counting: 2^31 repetitions of 10 µs are six hours of nothing else, so it wraps below it.
-    Atomics.store(control, LAB_CONTROL.EPOCH, (Atomics.load(control, LAB_CONTROL.EPOCH) + 1) & 0x7fff_ffff);
-    Atomics.notify(control, LAB_CONTROL.EPOCH);
+    for (const order of orders) call(this.#blockOf(order));
   }
 
   async #allDone(count: number): Promise<void> {
-    const deadline = performance.now() + RUN_TIMEOUT_MS;
-    for (;;) {
-      const done = Atomics.load(this.#control, LAB_CONTROL.DONE);
-      if (this.#failure !== undefined) throw this.#failure;
-      if (done === count) return;
-      const left = deadline - performance.now();
-      if (left <= 0) {
-        const error = new HypervisorError(
-          'ERR_LAB_ACTOR',
-          `${count - done} of ${count} actors did not end within ${RUN_TIMEOUT_MS / 1000} s`,
-        );
-        this.#fail(error);
-        throw error;
+    const timer = setTimeout(() => {
+      const late = count - Atomics.load(this.#control, LAB_CONTROL.DONE);
+      const text = `${late} of ${count} actors did not end within ${RUN_TIMEOUT_MS / 1000} s`;
+      this.#fail(new HypervisorError('ERR_LAB_ACTOR', text));
+    }, RUN_TIMEOUT_MS);
+    try {
+      for (;;) {
+        const done = Atomics.load(this.#control, LAB_CONTROL.DONE);
+        if (this.#failure !== undefined) throw this.#failure;
+        if (done === count) return;
+        // Without a time limit of its own: V8 keeps the timer of a wait that has ended.
+        await Atomics.waitAsync(this.#control, LAB_CONTROL.DONE, done).value;
       }
-      await Atomics.waitAsync(this.#control, LAB_CONTROL.DONE, done, left).value;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -255,7 +253,13 @@ class ActorTeam implements Team {
 
   #sayOver(): void {
     Atomics.store(this.#control, LAB_CONTROL.EPOCH, LAB_OVER);
-    Atomics.notify(this.#control, LAB_CONTROL.EPOCH);
+    for (const block of this.#blocks) call(block);
     Atomics.notify(this.#control, LAB_CONTROL.DONE);
   }
+}
+
+/** Wakes an actor, or lets it not fall asleep. */
+function call({ words }: ActorWords): void {
+  Atomics.add(words, LAB_BLOCK.CALL, 1);
+  Atomics.notify(words, LAB_BLOCK.CALL);
 }

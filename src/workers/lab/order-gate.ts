@@ -1,4 +1,4 @@
-// Where an actor waits for its orders: sleeps on EPOCH, pins its thread, and says when an order is done. Actor threads, and, for a guest, its vCPU's thread.
+// Where an actor waits for its orders: sleeps on CALL, pins its thread, and says when an order is done. Actor threads, and, for a guest, its vCPU's thread.
 
 import { native } from '../../../native/index.ts';
 import { ActorWords, controlWords } from '../../../shared/lab/actor-words.ts';
@@ -8,7 +8,6 @@ export class OrderGate {
   readonly #control: Int32Array;
   readonly #words: Int32Array;
   readonly #anyCpu: readonly number[];
-  #seen = 0;
   /** As LAB_BLOCK.CPU has it. */
   #pinned = 0;
 
@@ -21,24 +20,23 @@ export class OrderGate {
   /** Blocks until there is an order for this actor, and pins the thread as it says. False: it is over. */
   next(): boolean {
     for (;;) {
-      const epoch = Atomics.load(this.#control, LAB_CONTROL.EPOCH);
-      if (epoch === LAB_OVER) return false;
-      if (epoch === this.#seen) {
-        Atomics.wait(this.#control, LAB_CONTROL.EPOCH, epoch);
-        continue;
+      // Before the looks at what it announces: whoever calls after them has changed it.
+      const call = Atomics.load(this.#words, LAB_BLOCK.CALL);
+      if (Atomics.load(this.#control, LAB_CONTROL.EPOCH) === LAB_OVER) return false;
+      if (Atomics.load(this.#words, LAB_BLOCK.KERNEL) !== 0) {
+        this.#pin(Atomics.load(this.#words, LAB_BLOCK.CPU));
+        return true;
       }
-      this.#seen = epoch;
-      if (Atomics.load(this.#words, LAB_BLOCK.KERNEL) === 0) continue;
-      this.#pin(Atomics.load(this.#words, LAB_BLOCK.CPU));
-      return true;
+      Atomics.wait(this.#words, LAB_BLOCK.CALL, call);
     }
   }
 
   /** The results are in the block. */
   done(): void {
     Atomics.store(this.#words, LAB_BLOCK.KERNEL, 0);
-    Atomics.add(this.#control, LAB_CONTROL.DONE, 1);
-    Atomics.notify(this.#control, LAB_CONTROL.DONE);
+    const done = Atomics.add(this.#control, LAB_CONTROL.DONE, 1) + 1;
+    // Not before the last one: who wakes up meanwhile takes processor time from those that still work.
+    if (done === Atomics.load(this.#control, LAB_CONTROL.PARTICIPANTS)) Atomics.notify(this.#control, LAB_CONTROL.DONE);
   }
 
   #pin(cpu: number): void {
