@@ -135,7 +135,10 @@ async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>)
   const own = await side(variant.open());
   const baseline = variant.openBaseline && (await side(variant.openBaseline()));
   const peers: [string, Side][] = [];
-  for (const [name, open] of Object.entries(variant.peers ?? {})) peers.push([name, await side(open())]);
+  for (const [name, open] of Object.entries(variant.peers ?? {})) {
+    const peer = await open();
+    if (peer !== undefined) peers.push([name, await side(Promise.resolve(peer))]);
+  }
   const sides = [own, ...(baseline ? [baseline] : []), ...peers.map(([, peer]) => peer)];
   return { variant, id: rowId(variant), own, baseline, peers, sides } satisfies Entry;
 }

@@ -76,8 +76,8 @@ export interface Variant {
   open(): Promise<OpenVariant>;
   /** The same with C threads; undefined where C has no such thing. */
   openBaseline?(): Promise<OpenVariant>;
-  /** Other implementations: name → opener. */
-  readonly peers?: Readonly<Record<string, () => Promise<OpenVariant>>>;
+  /** Other implementations: name → opener. Undefined: it does not work here after all, and context.skip() has said why. */
+  readonly peers?: Readonly<Record<string, () => Promise<OpenVariant | undefined>>>;
 }
 
 /** What variants are made from. */
