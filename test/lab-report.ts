@@ -93,7 +93,7 @@ function otherRows(): Row[] {
         suite: 'dirty',
         workload: 'storm',
         actors: 'guest:2',
-        parameters: { source, writes: 0.5 },
+        parameters: { source, 'writes %': 50 },
         unit: 'pages/s',
         value: estimate(41_000),
         series: [

@@ -110,7 +110,7 @@ test('a swept size gives a chart over it for each number of actors, logarithmic'
   );
   assert.equal(charts[0]?.x, { label: 'bytes', quantity: 'bytes', isLog: true });
   assert.equal(
-    charts[0]?.curves.find(({ name }) => name === 'wasm:1')?.points.map(([bytes]) => bytes),
+    charts[0]?.curves.find(({ name }) => name === 'wasm')?.points.map(([bytes]) => bytes),
     [2 ** 16, 2 ** 21, 2 ** 25],
   );
 });
@@ -128,15 +128,31 @@ test('latencies: bars hold all samples once, a tail falls and ends above 0', () 
   assert.ok(points.every(([, share], index) => index === 0 || share < (points[index - 1]?.[1] ?? 0)));
 });
 
-test('values over time: a chart for each row, a curve for each series', () => {
+test('values over time: a chart for each name, a curve for each row', () => {
   const charts = chartsOf(rowsOf('storm'), 'c');
   assert.equal(
-    charts.map(({ y, curves }) => [y.label, curves.map(({ name }) => name), curves[0]?.points.length]),
-    [
-      ['pages/s', ['dirty pages', 'harvested'], 40],
-      ['pages/s', ['dirty pages', 'harvested'], 40],
-    ],
+    charts.map(({ y, title, curves }) => [y.label, title, curves.map(({ name }) => name), curves[0]?.points.length]),
+    ['dirty pages', 'harvested'].map(name => [
+      'pages/s',
+      `storm, ${name} over time, writes 50 %`,
+      ['guest:2, source bitmap', 'guest:2, source pagemap'],
+      40,
+    ]),
   );
+});
+
+test('words are curves of one chart, each with its own baseline; too many of them are charts', () => {
+  const [some] = rowsOf('triad');
+  if (some === undefined) throw new Error('the fixture has no rows');
+  const rowsWith = (words: readonly string[]) =>
+    words.flatMap(spacing => [1, 2].map(count => ({ ...some, actors: `js:${count}`, count, parameters: { spacing } })));
+  const [chart, ...none] = chartsOf(rowsWith(['shared', 'padded']), 'c');
+  assert.is(none.length, 0);
+  assert.equal(
+    chart?.curves.map(({ name }) => name),
+    ['js, spacing shared', 'js, spacing padded', 'C baseline, spacing shared', 'C baseline, spacing padded'],
+  );
+  assert.is(chartsOf(rowsWith([...'abcdefghi']), 'c').length, 9);
 });
 
 test('axes: marks within the range, ranges that hold everything, numbers as people write them', () => {

@@ -15,7 +15,7 @@ test('a heading for each workload with its parameters and unit, a line for each 
   assert.match(text, /^ {2}wasm:2 +57\.0 +55\.3 to 58\.7 +3\.0 % +0\.95 +0\.91 to 0\.99 +51\.3$/m);
   assert.match(text, /^wake-ups\/ping-pong, µs$/m);
   assert.match(text, /^ {2}guest:1\+js:1 +11\.0 +10\.8 to 11\.2 +2\.0 %$/m);
-  assert.match(text, /^dirty\/storm source bitmap, writes 0\.5, pages\/s$/m);
+  assert.match(text, /^dirty\/storm source bitmap, writes 50 %, pages\/s$/m);
 });
 
 test('seed, machine and what was left out are told', () => {

@@ -6,17 +6,21 @@ import type { Axis, Chart, Curve } from './bench-page/data.ts';
 import { isSize, parametersText, UNITS } from './bench-text.ts';
 
 const COLOUR_OF: Readonly<Record<string, number>> = { js: 0, wasm: 1, guest: 2, c: 3 };
-const COLOUR_OF_BASELINE = 3;
 const FIRST_OTHER_COLOUR = 4;
 /** A curve over a parameter says something from so many values on. */
 const PARAMETER_VALUES_MIN = 3;
+/** More curves than that are not told apart in a chart. */
+const CURVES_MAX = 8;
 /** Axes are logarithmic from such a ratio of largest to smallest on. */
 const LOG_FROM = 20;
 /** Bars of a histogram: so many per power of ten, or fewer where the samples were counted more coarsely. */
 const BARS_PER_DECADE = 8;
 
-/** `guest:1+js:2` → `guest+js` */
-const kindsOf = (row: Row) => row.actors.replace(/:\d+/g, '');
+/** `js:2` → `js`, `guest:2+js:2` → `guest+js`; a mix of unequal numbers is a kind of its own. */
+function kindsOf({ actors }: Row): string {
+  const numbers = new Set(actors.split('+').map(part => part.split(':')[1]));
+  return numbers.size > 1 ? actors : actors.replace(/:\d+/g, '');
+}
 
 /** All charts of one workload's rows, in the order to be shown. `idPrefix` begins their ids. */
 export function chartsOf(rows: readonly Row[], idPrefix: string): Chart[] {
@@ -26,17 +30,17 @@ export function chartsOf(rows: readonly Row[], idPrefix: string): Chart[] {
 
 type Draft = Omit<Chart, 'id'>;
 
-/** Value by number of actors, a chart for each choice of parameters in which some kind was measured with several numbers. */
+/** Value by number of actors, a chart for each choice of numeric parameters in which some kind was measured with several numbers. */
 function scalingCharts(rows: readonly Row[]): Draft[] {
-  return groupBy(rows, row => parametersText(row.parameters)).flatMap(([parameters, group]) => {
-    const byKind = groupBy(group, kindsOf);
-    const scales = byKind.some(([, members]) => new Set(members.map(({ count }) => count)).size > 1);
+  return grouped(rows, numbersText).flatMap(([parameters, group]) => {
+    const scales = groupBy(group, curveKey).some(([, members]) => new Set(members.map(({ count }) => count)).size > 1);
     if (!scales) return [];
-    return [valueChart(titleOf(group, ['by number of actors', parameters]), COUNT_AXIS, byKind, ({ count }) => count)];
+    const title = titleOf(group, ['by number of actors', parameters]);
+    return [valueChart({ title, x: COUNT_AXIS, rows: group, xOf: ({ count }) => count })];
   });
 }
 
-/** Value by each numeric parameter that was swept, with the rest and the number of actors fixed. */
+/** Value by each numeric parameter that was swept, with the other ones and the number of actors fixed. */
 function parameterCharts(rows: readonly Row[]): Draft[] {
   const names = new Set(rows.flatMap(({ parameters }) => Object.keys(parameters)));
   return [...names].flatMap(name => {
@@ -45,54 +49,88 @@ function parameterCharts(rows: readonly Row[]): Draft[] {
       return typeof value === 'number' ? value : undefined;
     };
     const numeric = rows.filter(row => numberOf(row) !== undefined);
-    const fixed = (row: Row) => [actorsText(row.count), othersText(row, name)].filter(Boolean).join(', ');
-    return groupBy(numeric, fixed).flatMap(([others, group]) => {
+    const fixed = (row: Row) => [actorsText(row.count), numbersText(row, name)].filter(Boolean).join(', ');
+    return grouped(numeric, fixed).flatMap(([others, group]) => {
       const values = [...new Set(group.map(row => numberOf(row) ?? 0))];
       if (values.length < PARAMETER_VALUES_MIN) return [];
       const isLog = Math.min(...values) > 0 && Math.max(...values) >= LOG_FROM * Math.min(...values);
-      const axis: Axis = { label: name, quantity: isSize(name) ? 'bytes' : 'number', isLog };
+      const x: Axis = { label: name, quantity: isSize(name) ? 'bytes' : 'number', isLog };
       const title = titleOf(group, [`by ${name}`, others]);
-      return [valueChart(title, axis, groupBy(group, byActors), row => numberOf(row) ?? 0)];
+      return [valueChart({ title, x, rows: group, xOf: row => numberOf(row) ?? 0 })];
     });
   });
 }
 
 const COUNT_AXIS: Axis = { label: 'actors', quantity: 'count', isLog: false };
-const byActors = ({ actors }: Row) => actors;
 const actorsText = (count: number) => `${count} actor${count === 1 ? '' : 's'}`;
 
-function othersText({ parameters }: Row, name: string): string {
-  return parametersText(Object.fromEntries(Object.entries(parameters).filter(([other]) => other !== name)));
+/** Numeric parameters, without the one that is the axis. */
+function numbersText({ parameters }: Row, axis?: string): string {
+  const entries = Object.entries(parameters).filter(([name, value]) => typeof value === 'number' && name !== axis);
+  return parametersText(Object.fromEntries(entries));
+}
+
+/** Parameters that are words: they are told apart within a chart, not by a chart each. */
+function wordsText({ parameters }: Row): string {
+  return parametersText(
+    Object.fromEntries(Object.entries(parameters).filter(([, value]) => typeof value === 'string')),
+  );
+}
+
+/** What is a curve of its own: the kinds of actors, and words. */
+const curveKey = (row: Row) => [kindsOf(row), wordsText(row)].filter(Boolean).join(', ');
+
+/** By what is fixed in a chart; where that leaves too many curves, by words as well. */
+function grouped(rows: readonly Row[], fixedOf: (row: Row) => string, curveOf = curveKey): [string, Row[]][] {
+  return groupBy(rows, row => fixedOf(row)).flatMap(([fixed, group]): [string, Row[]][] => {
+    if (new Set(group.map(curveOf)).size <= CURVES_MAX) return [[fixed, group]];
+    return groupBy(group, row => [fixed, wordsText(row)].filter(Boolean).join(', '));
+  });
 }
 
 function titleOf(rows: readonly Row[], parts: readonly string[]): string {
   return [rows[0]?.workload ?? '', ...parts.filter(part => part !== '')].join(', ');
 }
 
-type Group = readonly [string, readonly Row[]];
-
-function valueChart(title: string, x: Axis, groups: readonly Group[], xOf: (row: Row) => number): Draft {
-  const all = groups.flatMap(([, rows]) => rows);
-  const unit = all[0]?.unit ?? 'ns';
-  const values = all.map(({ value }) => value.median);
-  const isLog = Math.min(...values) > 0 && Math.max(...values) >= LOG_FROM * Math.min(...values);
+function valueChart(of: {
+  readonly title: string;
+  readonly x: Axis;
+  readonly rows: readonly Row[];
+  readonly xOf: (row: Row) => number;
+}): Draft {
+  const { title, x, rows, xOf } = of;
+  const unit = rows[0]?.unit ?? 'ns';
+  const medians = rows.map(({ value }) => value.median);
+  const isLog = Math.min(...medians) > 0 && Math.max(...medians) >= LOG_FROM * Math.min(...medians);
   const used = new Set<number>();
-  const curves = groups.map(([name, rows]) =>
-    estimateCurve(name, colourFor(name, used), rows, xOf, ({ value }) => value),
-  );
-  const peers = new Set(all.flatMap(row => Object.keys(row.peers ?? {})));
-  for (const peer of peers)
-    curves.push(estimateCurve(peer, colourFor(peer, used), all, xOf, row => row.peers?.[peer], true));
+  const byWords = groupBy(rows, wordsText);
+  // Words that all rows share are in the title, or in the table's heading.
+  const named = (name: string, words: string) => (byWords.length > 1 && words !== '' ? `${name}, ${words}` : name);
+  const curves = groupBy(rows, curveKey).map(([, members]) => {
+    const [first] = members;
+    const kinds = first === undefined ? '' : kindsOf(first);
+    const name = named(kinds, first === undefined ? '' : wordsText(first));
+    return estimateCurve(name, colourFor(kinds, used), members, xOf, ({ value }) => value);
+  });
+  for (const peer of new Set(rows.flatMap(row => Object.keys(row.peers ?? {}))))
+    for (const [words, members] of byWords)
+      curves.push(
+        estimateCurve(named(peer, words), colourFor(peer, used), members, xOf, row => row.peers?.[peer], true),
+      );
   // Where C threads are measured as actors of their own, their curve is there already.
-  if (!all.some(row => kindsOf(row) === 'c'))
-    curves.push(estimateCurve('C baseline', COLOUR_OF_BASELINE, all, xOf, ({ baseline }) => baseline, true));
+  if (!rows.some(row => kindsOf(row) === 'c'))
+    for (const [words, members] of byWords) {
+      if (members.every(({ baseline }) => baseline === undefined)) continue;
+      const colour = colourFor('c', used);
+      curves.push(estimateCurve(named('C baseline', words), colour, members, xOf, ({ baseline }) => baseline, true));
+    }
   const y: Axis = { label: UNITS[unit], quantity: unit === 'ns' ? 'ns' : 'number', isLog };
   return { title, x, y, shape: 'lines', curves: curves.filter(({ points }) => points.length > 0) };
 }
 
 /** A kind's own colour once; then those that are left. */
 function colourFor(name: string, used: Set<number>): number {
-  const own = COLOUR_OF[name.replace(/:\d+/g, '')];
+  const own = COLOUR_OF[name.replace(/:\d+.*$/, '')];
   let colour = own !== undefined && !used.has(own) ? own : FIRST_OTHER_COLOUR;
   while (used.has(colour)) colour += 1;
   used.add(colour);
@@ -125,16 +163,23 @@ function estimateCurve(
 
 const LATENCY_AXIS: Axis = { label: 'latency', quantity: 'ns', isLog: true };
 
-/** A histogram, and the share of samples that took longer, for each choice of parameters. */
+/** A histogram, and the share of samples that took longer. */
 function latencyCharts(rows: readonly Row[]): Draft[] {
   const measured = rows.filter(({ latency }) => latency !== undefined && latency.count > 0);
-  return groupBy(measured, row => parametersText(row.parameters)).flatMap(([parameters, group]) => {
+  return grouped(measured, numbersText, rowKey).flatMap(([parameters, group]) => {
     const curvesOf = (pointsOf: (latency: Latency) => [number, number][]): Curve[] => {
       const used = new Set<number>();
-      return group.flatMap(({ actors, latency }) =>
-        latency === undefined
+      return group.flatMap(row =>
+        row.latency === undefined
           ? []
-          : [{ name: actors, colour: colourFor(actors, used), isDashed: false, points: pointsOf(latency) }],
+          : [
+              {
+                name: rowKey(row),
+                colour: colourFor(row.actors, used),
+                isDashed: false,
+                points: pointsOf(row.latency),
+              },
+            ],
       );
     };
     return [
@@ -155,6 +200,9 @@ function latencyCharts(rows: readonly Row[]): Draft[] {
     ];
   });
 }
+
+/** A row among those with the same numeric parameters. */
+const rowKey = (row: Row) => [row.actors, wordsText(row)].filter(Boolean).join(', ');
 
 /** Share of the samples in each bar: [the bar's upper bound, share], empty ones between included, and an empty one at each end. */
 export function bars({ histogram, count }: Latency): [number, number][] {
@@ -187,17 +235,29 @@ export function tail({ histogram, count }: Latency): [number, number][] {
   return points;
 }
 
-/** A chart for each row that has values over time, and for each of their units. */
+/** A chart for each name of values over time and each choice of numeric parameters, with a curve for each row. */
 function timeCharts(rows: readonly Row[]): Draft[] {
-  return rows.flatMap(row =>
-    groupBy(row.series ?? [], ({ unit }) => unit).map(([unit, series]) => ({
-      title: titleOf([row], ['over time', row.actors, parametersText(row.parameters)]),
-      x: { label: 'seconds', quantity: 'number', isLog: false } as const,
-      y: { label: unit, quantity: 'number', isLog: false } as const,
-      shape: 'lines' as const,
-      curves: series.map(({ name, points }, index) => ({ name, colour: index, isDashed: false, points })),
-    })),
-  );
+  const names = [...new Set(rows.flatMap(({ series = [] }) => series.map(({ name }) => name)))];
+  return names.flatMap(name => {
+    const seriesOf = ({ series = [] }: Row) => series.find(each => each.name === name && each.points.length > 0);
+    const having = rows.filter(row => seriesOf(row) !== undefined);
+    return grouped(having, numbersText, rowKey).map(([parameters, group]) => {
+      const used = new Set<number>();
+      const unit = group.map(row => seriesOf(row)?.unit).find(text => text !== undefined) ?? '';
+      return {
+        title: titleOf(group, [`${name} over time`, parameters]),
+        x: { label: 'seconds', quantity: 'number', isLog: false } as const,
+        y: { label: unit, quantity: 'number', isLog: false } as const,
+        shape: 'lines' as const,
+        curves: group.map(row => ({
+          name: rowKey(row),
+          colour: colourFor(row.actors, used),
+          isDashed: false,
+          points: seriesOf(row)?.points ?? [],
+        })),
+      };
+    });
+  });
 }
 
 /** In the order of first appearance. */

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // The command `node-kvm`: reads the command line and hands over to a command. Main thread.
 // Exit status: 0 it worked, 1 it failed, 2 wrong usage; 130 and 143 when SIGINT or SIGTERM ended a run. With --json a failure
-// is JSON on standard output too.
+// is JSON on standard output too, except where --json names a file (bench).
 
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
+import { benchCommand } from './bench.ts';
 import { doctorCommand } from './doctor.ts';
 import { heatCommand } from './heat.ts';
 import { runCommand } from './run.ts';
@@ -19,6 +20,7 @@ const program = new Command('node-kvm')
   .addCommand(doctorCommand())
   .addCommand(runCommand())
   .addCommand(heatCommand())
+  .addCommand(benchCommand())
   .addHelpText('after', '\nExit status: 0 it worked, 1 it failed, 2 wrong usage.');
 // Commands made with `new Command` do not inherit this from the program.
 for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see '--help')");
@@ -39,7 +41,7 @@ try {
 function exitStatus(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const coded = error as Error & { code?: unknown };
-  if (process.argv.includes('--json')) {
+  if (process.argv.includes('--json') && process.argv[2] !== 'bench') {
     process.stdout.write(`${JSON.stringify({ error: { code: coded.code, message: coded.message } })}\n`);
   }
   process.stderr.write(`node-kvm: ${coded.message}${typeof coded.code === 'string' ? ` [${coded.code}]` : ''}\n`);
