@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { LabReport, Row } from '../../src/main/lab/report.ts';
+import type { LabReport, LitmusRow, Row } from '../../src/main/lab/report.ts';
 import { runBenchmark } from '../../src/main/lab/run-benchmark.ts';
 import type { ScenarioInput } from '../../src/main/lab/scenario.ts';
 import { codeOf } from '../errors.ts';
@@ -47,6 +47,29 @@ test('a report is JSON: what comes back is the same', async () => {
   const again: LabReport = JSON.parse(JSON.stringify(report));
   assert.equal(again, report);
   assert.is(again.rows[0]?.baseline, undefined);
+});
+
+test('litmus tests have rows of their own, with as many iterations as asked for and nothing forbidden', async () => {
+  const told: LitmusRow[] = [];
+  const { rows, litmus } = await runBenchmark(
+    { ...FEW, suites: ['litmus/SB'], actors: ['js:1'], litmusIterations: 5000 },
+    { onLitmus: row => told.push(row) },
+  );
+  assert.equal(rows, []);
+  assert.equal(
+    litmus.map(({ id }) => id),
+    ['litmus/SB/plain/js+js', 'litmus/SB/atomic/js+js'],
+  );
+  assert.equal(told, litmus);
+  for (const { id, iterations, failed, outcomes } of litmus) {
+    assert.ok(iterations >= 5000, id);
+    assert.is(
+      outcomes.reduce((sum, { count }) => sum + count, 0),
+      iterations,
+      id,
+    );
+    assert.not(failed, id);
+  }
 });
 
 test('its own scenario runs again and gives the same rows', async () => {

@@ -1,5 +1,8 @@
 // Everything that the lab can measure, by suite and name: what `--list` prints, scenarios choose from, and a run goes through in this order. Main thread.
 
+import { LITMUS_TESTS } from '../../../shared/lab/litmus-tests.ts';
+import { ACTOR_KINDS } from './actor-mix.ts';
+import { LITMUS_SUITE, litmusNames } from './litmus/cases.ts';
 import type { Workload } from './workload.ts';
 import { accessWorkloads } from './workloads/access.ts';
 import { contentionWorkloads } from './workloads/contention.ts';
@@ -20,7 +23,22 @@ export const catalog: readonly Workload[] = [
 ];
 
 /** 'stream/triad' */
-export const nameOf = ({ suite, name }: Workload): string => `${suite}/${name}`;
+export const nameOf = ({ suite, name }: Pick<Workload, 'suite' | 'name'>): string => `${suite}/${name}`;
 
-export const workloadNames: readonly string[] = catalog.map(nameOf);
-export const suiteNames: readonly string[] = [...new Set(catalog.map(({ suite }) => suite))];
+/** What a scenario can name: a workload or a litmus test. */
+export type Listed = Pick<Workload, 'suite' | 'name' | 'title' | 'kinds' | 'needsKvm'>;
+
+/** All workloads, then all litmus tests. */
+export const listed: readonly Listed[] = [
+  ...catalog,
+  ...litmusNames.map(name => ({ suite: LITMUS_SUITE, name, title: litmusTitle(name), kinds: ACTOR_KINDS })),
+];
+
+export const listedNames: readonly string[] = listed.map(nameOf);
+export const suiteNames: readonly string[] = [...new Set(listed.map(({ suite }) => suite))];
+
+function litmusTitle(name: string): string {
+  const tests = LITMUS_TESTS.filter(test => test.name === name);
+  const targets = [...new Set(tests.map(({ target }) => target))];
+  return `can ${targets.join(' or ')} be seen? (${tests.map(({ access }) => access).join(', ')})`;
+}

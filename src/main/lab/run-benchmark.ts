@@ -9,6 +9,9 @@ import { probe } from '../probe.ts';
 import { teamCounts } from './actor-mix.ts';
 import { openTeam } from './actor-team.ts';
 import { catalog, nameOf } from './catalog.ts';
+import { LITMUS_BYTES } from './litmus/batch.ts';
+import { type LitmusCase, litmusCases, litmusCounts } from './litmus/cases.ts';
+import { runLitmus } from './litmus/run-litmus.ts';
 import { allowedCpus, cpuTimes, machineFacts } from './machine-facts.ts';
 import { measureGroup } from './measure.ts';
 import type { LabReport, LitmusRow, Row } from './report.ts';
@@ -33,6 +36,8 @@ const DATA_MIN = 64 * KIB;
 const MEMORY_SHARE = 0.8;
 /** What a group's warm-up takes, in visits. */
 const WARM_UP_VISITS = 3;
+/** For the share that is done only. */
+const LITMUS_PER_SECOND = 1e6;
 
 /**
  * Measures what a scenario asks for. Everything has a default: `runBenchmark({})` measures what the machine can run, for some minutes;
@@ -84,12 +89,15 @@ class Run {
     const begin = performance.now();
     const since = cpuTimes();
     const groups = this.#groups();
-    this.#total = groups.reduce((sum, group) => sum + this.#secondsOf(group), 0);
+    const litmus = litmusCases(this.#scenario);
+    const litmusSeconds = this.#scenario.litmusIterations / LITMUS_PER_SECOND;
+    this.#total = groups.reduce((sum, group) => sum + this.#secondsOf(group), litmus.length * litmusSeconds);
     try {
       for (const group of groups) await this.#measure(group);
     } finally {
       await this.#closeTeam();
     }
+    if (litmus.length > 0) await this.#observe(litmus, litmusSeconds);
     this.#hooks.onProgress?.(1, 'report');
     return {
       format: 'node-kvm-lab/1',
@@ -178,6 +186,29 @@ class Run {
     for (const row of rows) {
       this.#rows.push(row);
       this.#hooks.onRow?.(row);
+    }
+  }
+
+  /** Litmus tests have a team of their own: some need more actors of a kind than there are CPUs. */
+  async #observe(cases: readonly LitmusCase[], seconds: number): Promise<void> {
+    if (this.#isOver()) return;
+    const { seed, litmusIterations: iterations } = this.#scenario;
+    const { signal } = this.#hooks;
+    await using team = await openTeam({ bytes: LITMUS_BYTES, counts: litmusCounts(cases) });
+    this.#clockNs = { ...team.clockNs, ...this.#clockNs };
+    for (const each of cases) {
+      if (this.#isOver()) return;
+      this.#progress(0, seconds, each.id);
+      const row = await runLitmus(team, each, {
+        iterations,
+        seed,
+        cpus: this.#cpus,
+        onProgress: share => this.#progress(share, seconds, each.id),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      this.#done += seconds;
+      this.#litmus.push(row);
+      this.#hooks.onLitmus?.(row);
     }
   }
 }

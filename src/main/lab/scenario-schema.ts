@@ -7,7 +7,7 @@ import { HypervisorError } from '../../../shared/errors.ts';
 import { LAB_ACTORS_MAX, LAB_LAYOUT } from '../../../shared/lab/control.ts';
 import { GIB, KIB, MIB } from '../../../shared/units.ts';
 import { ACTOR_KINDS, actorsOf, defaultMixes, teamCounts } from './actor-mix.ts';
-import { suiteNames, workloadNames } from './catalog.ts';
+import { listedNames, suiteNames } from './catalog.ts';
 import type { Scenario, ScenarioInput } from './scenario.ts';
 
 /** What of the machine a scenario is checked against. */
@@ -105,7 +105,7 @@ function shown(value: unknown): string {
 
 function checkSuites(suites: readonly string[]): string[] {
   for (const [index, suite] of suites.entries()) {
-    if (!suiteNames.includes(suite) && !workloadNames.includes(suite))
+    if (!suiteNames.includes(suite) && !listedNames.includes(suite))
       throw new HypervisorError(
         'ERR_LAB_SCENARIO',
         `scenario at /suites/${index}: there is no suite or workload '${suite}' (suites: ${suiteNames.join(', ')})`,
