@@ -8,18 +8,22 @@ import { accessWorkloads } from './workloads/access.ts';
 import { contentionWorkloads } from './workloads/contention.ts';
 import { dirtyStorm } from './workloads/dirty-storm.ts';
 import { exitStorm } from './workloads/exit-storm.ts';
+import { memoryApi } from './workloads/memory-api.ts';
 import { regionChurn } from './workloads/region-churn.ts';
 import { ringWorkloads } from './workloads/rings.ts';
 import { streamWorkloads } from './workloads/stream.ts';
+import { wakeUps } from './workloads/wake-ups.ts';
 
 export const catalog: readonly Workload[] = [
   ...streamWorkloads,
   ...accessWorkloads,
   ...contentionWorkloads,
   ...ringWorkloads,
+  wakeUps,
   dirtyStorm,
   regionChurn,
   exitStorm,
+  memoryApi,
 ];
 
 /** 'stream/triad' */
