@@ -1,6 +1,7 @@
 // The actors of the lab and the arena that they share: opens memory, threads and vCPUs, hands out orders, waits for results. Main thread. The words are
 // shared/lab/control.ts; what a thread does with them is src/workers/lab-actor-worker.ts, what a guest does native/lab/guest.c.
 
+import { native } from '../../../native/index.ts';
 import { HypervisorError, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import { ActorWords, controlWords } from '../../../shared/lab/actor-words.ts';
 import {
@@ -79,16 +80,24 @@ function checkBytes(given: number): number {
   return Math.ceil(given / WASM_PAGE) * WASM_PAGE;
 }
 
+/** The shared words of all actors. */
+class Arena {
+  readonly control: Int32Array;
+  readonly blocks: readonly ActorWords[];
+
+  constructor(readonly wasm: WasmMemory) {
+    this.control = controlWords(wasm.buffer);
+    this.blocks = Array.from({ length: LAB_ACTORS_MAX }, (_, actor) => new ActorWords(wasm.buffer, actor));
+  }
+}
+
 class ActorTeam implements Team {
-  readonly buffer: SharedArrayBuffer;
   readonly data: Team['data'];
   readonly counts: Readonly<Record<ActorKind, number>>;
-  readonly #memory: KvmMemory;
-  readonly #vm: VirtualMachine | undefined;
-  readonly #wasm: WasmMemory;
-  readonly #control: Int32Array;
+  #arena: Arena | undefined;
+  #memory: KvmMemory | undefined;
+  #vm: VirtualMachine | undefined;
   readonly #threads: ActorThread[] = [];
-  readonly #blocks: readonly ActorWords[];
   readonly #end = () => this.#sayOver();
   #clocks: ActorClocks = { clockNs: {}, ticksPerNs: 1 };
   #failure: HypervisorError | undefined;
@@ -117,14 +126,16 @@ class ActorTeam implements Team {
   ) {
     const wasm = memory.wasmMemory;
     if (wasm === undefined) throw new HypervisorError('ERR_STATE', "the lab's arena is a WebAssembly.Memory");
+    this.#arena = new Arena(wasm);
     this.#memory = memory;
     this.#vm = vm;
-    this.#wasm = wasm;
-    this.buffer = wasm.buffer;
     this.data = { at: LAB_LAYOUT.DATA, bytes };
     this.counts = counts;
-    this.#control = controlWords(this.buffer);
-    this.#blocks = Array.from({ length: LAB_ACTORS_MAX }, (_, actor) => new ActorWords(this.buffer, actor));
+  }
+
+  /** @throws `ERR_DISPOSED` */
+  get buffer(): SharedArrayBuffer {
+    return this.#open().wasm.buffer;
   }
 
   get clockNs(): Team['clockNs'] {
@@ -135,6 +146,7 @@ class ActorTeam implements Team {
   async start(): Promise<void> {
     // A C kernel or a guest that waits for another actor keeps its thread, and so a process that wants to exit.
     process.once('exit', this.#end);
+    const { wasm } = this.#open();
     if (this.#vm !== undefined) {
       await this.#vm.load(elf(distFile('lab/guest.elf'), { cpl: 3 }));
       await this.#vm.start();
@@ -144,7 +156,7 @@ class ActorTeam implements Team {
     }
     for (const kind of THREAD_KINDS) {
       for (let index = 0; index < this.counts[kind]; index++) {
-        const data = { kind, actor: this.#numberOf({ kind, index }), memory: this.#wasm };
+        const data = { kind, actor: this.#numberOf({ kind, index }), memory: wasm };
         this.#threads.push(new ActorThread(data, error => this.#fail(error)));
       }
     }
@@ -173,8 +185,18 @@ class ActorTeam implements Team {
     this.#sayOver();
     process.off('exit', this.#end);
     await Promise.all(this.#threads.map(thread => thread.close()));
-    if (this.#vm === undefined) this.#memory[Symbol.dispose]();
+    if (this.#vm === undefined) this.#memory?.[Symbol.dispose]();
     else await this.#vm[Symbol.asyncDispose]();
+    this.#arena = undefined;
+    this.#memory = undefined;
+    this.#vm = undefined;
+    // V8 does not know how much hangs on the arena: without this, those of teams that are gone would fill the machine.
+    native().collectGarbage();
+  }
+
+  #open(): Arena {
+    if (this.#arena === undefined) throw new HypervisorError('ERR_DISPOSED', 'the team was disposed');
+    return this.#arena;
   }
 
   /** Orders that were checked. Times as the actors took them. */
@@ -196,7 +218,7 @@ class ActorTeam implements Team {
   }
 
   #give(orders: readonly Order[]): void {
-    const control = this.#control;
+    const { control } = this.#open();
     Atomics.store(control, LAB_CONTROL.ARRIVED, 0);
     Atomics.store(control, LAB_CONTROL.DONE, 0);
     Atomics.store(control, LAB_CONTROL.PARTICIPANTS, orders.length);
@@ -212,18 +234,19 @@ class ActorTeam implements Team {
   }
 
   async #allDone(count: number): Promise<void> {
+    const { control } = this.#open();
     const timer = setTimeout(() => {
-      const late = count - Atomics.load(this.#control, LAB_CONTROL.DONE);
+      const late = count - Atomics.load(control, LAB_CONTROL.DONE);
       const text = `${late} of ${count} actors did not end within ${RUN_TIMEOUT_MS / 1000} s`;
       this.#fail(new HypervisorError('ERR_LAB_ACTOR', text));
     }, RUN_TIMEOUT_MS);
     try {
       for (;;) {
-        const done = Atomics.load(this.#control, LAB_CONTROL.DONE);
+        const done = Atomics.load(control, LAB_CONTROL.DONE);
         if (this.#failure !== undefined) throw this.#failure;
         if (done === count) return;
         // Without a time limit of its own: V8 keeps the timer of a wait that has ended.
-        await Atomics.waitAsync(this.#control, LAB_CONTROL.DONE, done).value;
+        await Atomics.waitAsync(control, LAB_CONTROL.DONE, done).value;
       }
     } finally {
       clearTimeout(timer);
@@ -231,7 +254,7 @@ class ActorTeam implements Team {
   }
 
   #blockOf({ actor }: Order): ActorWords {
-    const block = this.#blocks[this.#numberOf(actor)];
+    const block = this.#open().blocks[this.#numberOf(actor)];
     if (block === undefined) throw outOfRange('actor', 'an actor of the team', actor.index);
     return block;
   }
@@ -252,9 +275,11 @@ class ActorTeam implements Team {
   }
 
   #sayOver(): void {
-    Atomics.store(this.#control, LAB_CONTROL.EPOCH, LAB_OVER);
-    for (const block of this.#blocks) call(block);
-    Atomics.notify(this.#control, LAB_CONTROL.DONE);
+    if (this.#arena === undefined) return;
+    const { control, blocks } = this.#arena;
+    Atomics.store(control, LAB_CONTROL.EPOCH, LAB_OVER);
+    for (const block of blocks) call(block);
+    Atomics.notify(control, LAB_CONTROL.DONE);
   }
 }
 
