@@ -19,6 +19,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Called with everything that standard output has so far, whenever it grows. */
   readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  /** The same of standard error. */
+  readonly onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
   readonly timeoutMs?: number;
 }
 
@@ -37,6 +39,7 @@ export function runScript(script: string, args: readonly string[], options: Comm
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
+      options.onStderr?.(stderr, signal => child.kill(signal));
     });
     const timer = setTimeout(() => child.kill('SIGKILL'), (options.timeoutMs ?? 60_000) * slowness);
     child.on('error', reject);

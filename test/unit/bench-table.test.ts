@@ -26,9 +26,14 @@ test('seed, machine and what was left out are told', () => {
 });
 
 test('a reason to doubt is told once, with its rows, which are marked', () => {
-  assert.is(text.match(/varies by 14 %/g)?.length, 1);
-  assert.match(text, /^! varies by 14 % between visits: .*js:1.*js:2/m);
+  assert.match(text, /^! varies by 14 % between visits: stream\/triad\/js:1\/\d+, stream\/triad\/js:2\/\d+$/m);
   assert.is(text.match(/ !$/gm)?.length, 2);
+});
+
+test('doubts that differ in figures alone are one line, which has their range', () => {
+  const report = labReport();
+  const rows = report.rows.slice(0, 5).map((row, index) => ({ ...row, doubts: [`known to ± ${10 + index} % only`] }));
+  assert.match(benchTable({ ...report, rows }), /^! known to ± 10 to 14 % only: 5 rows$/m);
 });
 
 test('percentiles and litmus verdicts are there', () => {

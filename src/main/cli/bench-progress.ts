@@ -46,7 +46,7 @@ function bar(stream: NodeJS.WritableStream, now: () => number): BenchProgress {
 
 function lines(stream: NodeJS.WritableStream, now: () => number): BenchProgress {
   const begin = now();
-  let last = begin;
+  let last = Number.NEGATIVE_INFINITY;
   return {
     update(share, what) {
       if (now() - last < LINE_EVERY_MS) return;

@@ -118,13 +118,30 @@ function headingOf({ suite, workload, parameters, unit }: Row): string {
   return `${[`${suite}/${workload}`, parametersText(parameters)].filter(Boolean).join(' ')}, ${UNITS[unit]}`;
 }
 
-/** A line for each reason not to trust a figure, with the rows that it is about: a dozen rows share one reason. */
+/** Doubts that differ in their figures alone are one reason, and a line for each reason is enough: a dozen rows share it. */
 function doubts(rows: readonly Row[]): string[] {
   const pairs = rows.flatMap(row => row.doubts.map(doubt => ({ doubt, id: row.id })));
-  return groupBy(pairs, ({ doubt }) => doubt).map(
-    ([doubt, about]) =>
-      `! ${doubt}: ${about.length > 8 ? `${about.length} rows` : about.map(({ id }) => id).join(', ')}`,
-  );
+  return groupBy(pairs, ({ doubt }) => doubt.replace(FIGURES, '#')).map(([, about]) => {
+    const ids = about.map(({ id }) => id);
+    const who = ids.length > IDS_MAX ? `${ids.length} rows` : ids.join(', ');
+    return `! ${together(about.map(({ doubt }) => doubt))}: ${who}`;
+  });
+}
+
+const FIGURES = /\d+(?:\.\d+)?/g;
+/** More rows than that are only counted: they are marked in the table. */
+const IDS_MAX = 3;
+
+/** `± 12 to 40 % only`: texts that differ in figures alone, with the range of each figure. */
+function together(texts: readonly string[]): string {
+  const figures = texts.map(text => (text.match(FIGURES) ?? []).map(Number));
+  let place = -1;
+  return (texts[0] ?? '').replace(FIGURES, () => {
+    place += 1;
+    const all = figures.map(numbers => numbers[place] ?? 0);
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return low === high ? String(low) : `${low} to ${high}`;
+  });
 }
 
 function latencyTable(rows: readonly Row[]): string {

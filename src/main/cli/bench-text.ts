@@ -53,7 +53,7 @@ export function parameterText(name: string, value: string | number): string {
 }
 
 /** Parameters of this name are bytes. */
-export const isSize = (name: string) => /bytes$|^size$|^stride$/i.test(name);
+export const isSize = (name: string) => /bytes$|^(size|stride|spacing)$/i.test(name);
 
 /** `32 MiB, stride 64 bytes, writes 50 %`: of a size that is called just that the name says nothing; '' without parameters. */
 export function parametersText(parameters: Row['parameters']): string {
