@@ -33,6 +33,22 @@ export { type FlatOptions, flat } from './images/flat.ts';
 export type { Image, KvmImage, LoadTarget, ProgramImage, VcpuBoot } from './images/image.ts';
 export type { ImageSource } from './images/image-file.ts';
 export { program } from './images/program.ts';
+export { runBenchmark } from './lab/lab.ts';
+export type {
+  ActorKind,
+  ActorMix,
+  Estimate,
+  Interval,
+  LabReport,
+  Latency,
+  LitmusRow,
+  MachineFacts,
+  Row,
+  Series,
+  Unit,
+} from './lab/report.ts';
+export type { BenchmarkHooks } from './lab/run-benchmark.ts';
+export type { Scenario, ScenarioInput } from './lab/scenario.ts';
 export {
   type DirtySourceReport,
   probeDirtySources,
