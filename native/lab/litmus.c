@@ -10,6 +10,8 @@ struct litmus {
   uint32_t* out;
   uint8_t* pace;
   uint32_t spin, pace_mask, delay_mask, random;
+  /* Up to this instance the thread does not wait for others. */
+  uint32_t alone;
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -49,7 +51,9 @@ INLINE uint32_t litmus_cas(uint8_t* at, uint32_t expected, uint32_t value) {
   return expected;
 }
 
-INLINE int litmus_paced(const struct litmus* run, uint32_t i) { return run->spin != 0 && (i & run->pace_mask) == 0; }
+INLINE int litmus_paced(const struct litmus* run, uint32_t i) {
+  return run->spin != 0 && i >= run->alone && (i & run->pace_mask) == 0;
+}
 
 /* A thread's progress, the number of instances that it has come to, lies `progress` bytes from `pace` on. */
 INLINE void litmus_come(const struct litmus* run, uint32_t i, uint32_t progress) {

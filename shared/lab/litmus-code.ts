@@ -1,8 +1,8 @@
 // The programs of the litmus tests as text: one per thread of a test, in JavaScript (compiled by the worker that runs it), C and WebAssembly text
 // (written by the build). The three are the same loop with the operations in the middle, so that nothing is interpreted between them. Pure.
 //
-// The loop, for each instance: find its words, now and then wait for the other threads to come to it (at most `spin` looks: a thread that
-// lost its processor holds nobody up), count to a random number, do the operations, store the registers. LITMUS_PARAM says what the parameters are.
+// The loop, for each instance: find its words, now and then wait for the other threads to come to it (at most `spin` looks, and after that ALONE instances
+// without a look: a thread that lost its processor holds nobody up), count to a random number, do the operations, store the registers. LITMUS_PARAM says what the parameters are.
 
 import {
   LITMUS_PACE_BYTES,
@@ -23,6 +23,9 @@ export interface LitmusProgram {
   readonly others: readonly number[];
   readonly ops: readonly LitmusOp[];
 }
+
+/** Instances that a thread does without waiting after it has waited in vain. */
+const ALONE = 64;
 
 /** All programs, ascending by number. */
 export const LITMUS_PROGRAMS: readonly LitmusProgram[] = LITMUS_TESTS.flatMap((test, place) =>
@@ -65,14 +68,15 @@ export function javascriptOf({ ops, thread, others }: LitmusProgram): string {
   return lines([
     ...parameters.map(([name, place]) => `  const ${camel(name)} = p[${place}]${inWords(name)};`),
     '  const mask = count - 1;',
-    '  let random = seed | 0, out = outAt;',
+    '  let random = seed | 0, out = outAt, alone = 0;',
     '  for (let i = 0; i < count; i++) {',
     '    const x = xAt + ((Math.imul(i, xMul) + xOff) & mask) * stride;',
     '    const y = yAt + ((Math.imul(i, yMul) + yOff) & mask) * stride;',
-    '    if (spin !== 0 && (i & paceMask) === 0) {',
+    '    if (spin !== 0 && i >= alone && (i & paceMask) === 0) {',
     `      Atomics.store(i32, ${paceAt(thread)}, i + 1);`,
     '      let left = spin;',
     ...others.map(other => `      while (left > 0 && Atomics.load(i32, ${paceAt(other)}) <= i) left--;`),
+    `      if (left === 0) alone = i + ${ALONE};`,
     '    }',
     '    random ^= random << 13; random ^= random >>> 17; random ^= random << 5;',
     '    for (let delay = random & delayMask; delay > 0; delay--);',
@@ -107,6 +111,7 @@ function cProgram({ number, test, thread, others, ops }: LitmusProgram): string 
     `      litmus_come(&run, i, ${thread * LITMUS_PACE_BYTES});`,
     '      uint32_t left = run.spin;',
     ...others.map(other => `      left = litmus_wait(&run, i, ${other * LITMUS_PACE_BYTES}, left);`),
+    `      if (left == 0) run.alone = i + ${ALONE};`,
     '    }',
     '    litmus_delay(&run);',
     ...ops.map(cOp),
@@ -186,17 +191,18 @@ function wasmProgram({ number, test, thread, others, ops }: LitmusProgram): stri
   return lines([
     `  ;; ${test}: thread ${thread}`,
     `  (func (export "p${number}") ${params.join(' ')}`,
-    '    (local $x i32) (local $y i32) (local $i i32) (local $mask i32) (local $left i32)',
+    '    (local $x i32) (local $y i32) (local $i i32) (local $mask i32) (local $left i32) (local $alone i32)',
     `    (local $random i32) (local $out i32) ${registers.map(register => `(local $${register} i32)`).join(' ')}`,
     `    ${set('mask', i32('sub', get('count'), constant(1)))}`,
     `    ${set('random', get('seed'))} ${set('out', get('outAt'))}`,
     '    (loop $instance',
     `      ${at('x')}`,
     `      ${at('y')}`,
-    `      (if (i32.and (i32.ne ${get('spin')} (i32.const 0)) (i32.eqz (i32.and ${get('i')} ${get('paceMask')}))) (then`,
+    `      (if (i32.and (i32.and (i32.ne ${get('spin')} (i32.const 0)) (i32.ge_u ${get('i')} ${get('alone')})) (i32.eqz (i32.and ${get('i')} ${get('paceMask')}))) (then`,
     `        ${i32('atomic.store', progress(thread), i32('add', get('i'), constant(1)))}`,
     `        ${set('left', get('spin'))}`,
     ...others.map(other => `        ${countdown('left', i32('le_u', i32('atomic.load', progress(other)), get('i')))}`),
+    `        (if (i32.eqz ${get('left')}) (then ${set('alone', i32('add', get('i'), constant(ALONE)))}))`,
     '      ))',
     `      ${shuffle('shl', 13)} ${shuffle('shr_u', 17)} ${shuffle('shl', 5)}`,
     `      ${set('left', i32('and', get('random'), get('delayMask')))}`,

@@ -8,11 +8,12 @@ import { LITMUS_TESTS } from '../../../../shared/lab/litmus-tests.ts';
 import { KIB, MIB } from '../../../../shared/units.ts';
 
 /** Instances of a batch are at most so many: the results of four threads, each with four registers, fit in front of the words. */
-export const INSTANCES_MAX = 8 * KIB;
+export const INSTANCES_MAX = 16 * KIB;
 const OUT_BYTES = INSTANCES_MAX * 16;
 /** Bytes between instances: neighbours in cache, every other line (processors fetch pairs of them), thirds, one in each page and a bit. */
 const STRIDES = [64, 128, 192, 1088] as const;
-const AREA_BYTES = INSTANCES_MAX * 1088;
+/** Room for the instances' x, and as much for their y. With a wide stride there are fewer instances. */
+const AREA_BYTES = 9 * MIB;
 /** y in the cache line of x. */
 const SAME_LINE = 16;
 /** What a batch needs of the arena, bytes. */
@@ -21,11 +22,17 @@ export const LITMUS_BYTES = 20 * MIB;
 /** A number from 0 on and below 1. */
 type Random = () => number;
 
+/** The instances' x, or their y: `stride` bytes apart from `at` on, instance i at placeOf(i). */
+interface Area {
+  readonly at: number;
+  placeOf(i: number): number;
+}
+
 /** Where the instances of a batch lie, in bytes from the arena's start, and what each thread is to do. */
 export interface Batch {
   readonly count: number;
-  /** Offset of a word of instance i. */
-  readonly placeOf: Readonly<Record<'x' | 'y', (i: number) => number>>;
+  readonly stride: number;
+  readonly areas: Readonly<Record<'x' | 'y', Area>>;
   /** By thread: where its registers go, instance by instance. */
   readonly outAt: readonly number[];
   /** By thread: the parameters of its kernel. */
@@ -53,8 +60,8 @@ export function drawBatch(random: Random, { test, data, cpus }: BatchPlace): Bat
   const oneOf = <T>(choices: readonly T[], fallback: T) => choices[below(choices.length)] ?? fallback;
   const threads = LITMUS_TESTS[test]?.threads ?? [];
 
-  const count = INSTANCES_MAX >>> below(3);
   const stride = oneOf(STRIDES, 64);
+  const count = Math.min(INSTANCES_MAX, 2 ** Math.floor(Math.log2(AREA_BYTES / stride))) >>> below(3);
   const isSameLine = below(4) === 0;
   const shuffle = () => ({ mul: oneOf([1, 2 * below(count / 2) + 1], 1), off: below(count) });
   const xOrder = shuffle();
@@ -93,13 +100,14 @@ export function drawBatch(random: Random, { test, data, cpus }: BatchPlace): Bat
       .sort(([, a], [, b]) => a - b)
       .map(([name]) => row[name as keyof typeof LITMUS_PARAM]);
   });
-  const at =
-    (base: number, { mul, off }: { mul: number; off: number }) =>
-    (i: number) =>
-      base + ((Math.imul(i, mul) + off) & (count - 1)) * stride;
+  const areaOf = (at: number, { mul, off }: { mul: number; off: number }): Area => ({
+    at,
+    placeOf: i => at + ((Math.imul(i, mul) + off) & (count - 1)) * stride,
+  });
   return {
     count,
-    placeOf: { x: at(xAt, xOrder), y: at(yAt, yOrder) },
+    stride,
+    areas: { x: areaOf(xAt, xOrder), y: areaOf(yAt, yOrder) },
     outAt,
     params,
     cpus: threads.map((_ops, thread) => cpus[(firstCpu + thread) % cpus.length] ?? 0),
