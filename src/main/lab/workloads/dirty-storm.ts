@@ -1,6 +1,7 @@
 // Dirty storm: what the kernel's dirty_log_perf_test does, by its axes (vCPUs, bytes, share of writes, overlap, slots), with each source of dirty
 // pages: all vCPUs touch all pages, then the pages are harvested, over and over. Main thread.
 
+import { freemem } from 'node:os';
 import { STORM_DATA } from '../../../../shared/lab/storm.ts';
 import { u32le } from '../../../../shared/layout.ts';
 import { GIB, MIB, PAGE_SIZE } from '../../../../shared/units.ts';
@@ -10,6 +11,8 @@ import { KvmMemory } from '../../memory/kvm-memory.ts';
 import { guestCounts, requireResult } from '../machines/guest-mixes.ts';
 import { StormMachine } from '../machines/storm-machine.ts';
 import { TimeSeries } from '../machines/time-series.ts';
+import { peerOpener } from '../peers/peer.ts';
+import { DIRTY_LOG_TEST, findDirtyLogTest, openDirtyLogTest } from '../peers/selftests.ts';
 import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
 
 const SIZE_MIN = MIB;
@@ -46,11 +49,30 @@ export const dirtyStorm: Workload = {
   model:
     'Every vCPU touches each page of its part (or, with overlap, of all) once, then one harvest finds the written pages and clears them; the figure is pages ' +
     'written per second of both together. The first store to a page after a harvest faults (or is logged by the processor), and that fault is most of the time: ' +
-    "it grows with pages written, not with bytes. Pages that are only read fault with sources that KVM maps writable on a read. The source 'host' has no guest: " +
+    "it grows with pages written, not with bytes. With 'pagemap' a page that is only read faults as well: protecting a page takes it out of KVM's own tables. The source 'host' has no guest: " +
     'one JavaScript thread writes through the API. Latencies are those of single harvests. It does not say how fast a guest is that rests between its writes.',
   kinds: ['guest', 'js'],
-  variants: context => cases(context).map(each => stormVariant(context, each)),
+  variants: context => fitting(context, cases(context)).map(each => stormVariant(context, each)),
 };
+
+/** What all variants may take together, being open at the same time: a part of the memory that is free. */
+const FREE_SHARE = 0.5;
+
+/** Those that fit into the free memory, in their order; the others are skipped. */
+function fitting(context: LabContext, all: readonly StormCase[]): StormCase[] {
+  let left = freemem() * FREE_SHARE;
+  return all.filter(({ source, vcpus, bytes }) => {
+    if (bytes <= left) {
+      left -= bytes;
+      return true;
+    }
+    context.skip(
+      `dirty/storm, ${source}, ${vcpus} vCPUs, ${bytes} bytes`,
+      'not enough free memory for all variants at once',
+    );
+    return false;
+  });
+}
 
 /** The sources that work here, with the axes varied one at a time from one vCPU, all writes, no overlap, one slot. */
 function cases(context: LabContext): StormCase[] {
@@ -96,8 +118,29 @@ function stormVariant(context: LabContext, each: StormCase): Variant {
     unit: 'pages/s',
     better: 'higher',
     fixedScale: true,
+    peers: peersOf(context, each),
     open: () => (source === 'host' ? openHost(bytes) : openStorm(context, each)),
   };
+}
+
+/** The kernel's own test, with KVM's log, where somebody has built it. */
+function peersOf(context: LabContext, each: StormCase): NonNullable<Variant['peers']> {
+  if (!context.scenario.peers || (each.source !== 'bitmap' && each.source !== 'manual')) return {};
+  const test = findDirtyLogTest();
+  if (!test.found) {
+    context.skip(`peer ${DIRTY_LOG_TEST}`, test.reason);
+    return {};
+  }
+  const { pages } = layout(each);
+  const open = () =>
+    openDirtyLogTest(test.file, { ...each, bytes: pages * PAGE_SIZE, manual: each.source === 'manual' });
+  return { [DIRTY_LOG_TEST]: peerOpener(context, DIRTY_LOG_TEST, open) };
+}
+
+/** Pages of each vCPU and of all data. A guest wraps its page numbers by a mask: parts are powers of two. */
+function layout({ bytes, vcpus, overlap }: StormCase): { readonly part: number; readonly pages: number } {
+  const part = 2 ** Math.floor(Math.log2(bytes / PAGE_SIZE / (overlap ? 1 : vcpus)));
+  return { part, pages: overlap ? part : part * vcpus };
 }
 
 /** A round of writes, and the pages that at least and at most were written by it. */
@@ -157,9 +200,7 @@ function dataPages(pairs: Float64Array): number {
 
 async function openStorm(context: LabContext, each: StormCase): Promise<OpenVariant> {
   const { source, vcpus, overlap, slots } = each;
-  // A guest wraps its page numbers by a mask: parts are powers of two.
-  const part = 2 ** Math.floor(Math.log2(each.bytes / PAGE_SIZE / (overlap ? 1 : vcpus)));
-  const pages = overlap ? part : part * vcpus;
+  const { part, pages } = layout(each);
   const machine = await StormMachine.open({
     vcpus,
     cpus: context.cpus,
