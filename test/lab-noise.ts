@@ -11,7 +11,7 @@ export interface Noise {
   readonly repetition: number;
   readonly visit: number;
   readonly run: number;
-  /** The machine's, shared by both sides: a random walk, a step each visit that goes on from one run to the next; and a trend over a run. */
+  /** The machine's, shared by all that is measured together: a random walk, a step each visit that goes on in the next run; and a trend over a run. */
   readonly walk?: number;
   readonly trend?: number;
   /** With probability `share`, a visit is slower by `by`. */
@@ -20,13 +20,15 @@ export interface Noise {
   readonly tail?: { readonly share: number; readonly by: number };
 }
 
+export const GROUP = 7;
+
 export interface Simulation {
   readonly random: () => number;
   readonly noise: (row: number) => Noise;
   readonly rows: number;
   readonly visits: number;
   readonly repetitions: number;
-  /** Whether a row has a baseline. */
+  /** Whether a row has a baseline. Rows are measured in groups of GROUP. */
   readonly hasBaseline: (row: number) => boolean;
   /** How much faster b is in a row. */
   readonly speedup?: (row: number) => number;
@@ -35,9 +37,9 @@ export interface Simulation {
 /** Two reports. Values are Mops/s: higher is better. */
 export function reportPair(simulation: Simulation): [a: LabReport, b: LabReport] {
   const { random, rows, visits, noise } = simulation;
-  // What the machine does in each row's time, in both runs.
-  const drift = Array.from({ length: rows }, (_, row) => {
-    const { walk = 0, trend = 0 } = noise(row);
+  // What the machine does in each group's time, in both runs.
+  const drift = Array.from({ length: Math.ceil(rows / GROUP) }, (_, group) => {
+    const { walk = 0, trend = 0 } = noise(group * GROUP);
     let at = 0;
     return Array.from({ length: 2 * visits }, (_, visit) => {
       at += walk * normal(random);
@@ -47,11 +49,14 @@ export function reportPair(simulation: Simulation): [a: LabReport, b: LabReport]
   const report = (isSecond: boolean) =>
     reportOf(
       Array.from({ length: rows }, (_, row) => {
-        const machine = (drift[row] ?? []).slice(isSecond ? visits : 0, isSecond ? 2 * visits : visits);
+        const machine = (drift[Math.floor(row / GROUP)] ?? []).slice(
+          isSecond ? visits : 0,
+          isSecond ? 2 * visits : visits,
+        );
         const factor = isSecond ? (simulation.speedup?.(row) ?? 1) : 1;
         const own = side(simulation, noise(row), machine, 100 * factor);
         const base = simulation.hasBaseline(row) ? side(simulation, noise(row), machine, 120) : undefined;
-        return rowOf(`row ${row}`, random, own, base);
+        return rowOf(`row ${row}`, random, own, base, Math.floor(row / GROUP));
       }),
     );
   return [report(false), report(true)];
@@ -82,6 +87,7 @@ export function rowOf(
   random: () => number,
   own: readonly (readonly number[])[],
   base?: readonly (readonly number[])[],
+  group = 0,
 ): Row {
   const ratio: Estimate | undefined = base && ratioEstimate(own, base, random, FEW);
   return {
@@ -90,7 +96,7 @@ export function rowOf(
     workload: 'none',
     actors: 'js:1',
     count: 1,
-    parameters: {},
+    parameters: { group },
     unit: 'Mops/s',
     better: 'higher',
     value: estimate(own, random, FEW),

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { type Comparison, compareReports, type Verdict } from '../../src/main/lab/compare.ts';
 import type { LabReport, Row } from '../../src/main/lab/report.ts';
 import { seededRandom } from '../../src/main/lab/statistics.ts';
-import { type Noise, reportOf, reportPair, rowOf } from '../lab-noise.ts';
+import { GROUP, type Noise, reportOf, reportPair, rowOf } from '../lab-noise.ts';
 
 const test = suite('lab compare');
 
@@ -20,7 +20,7 @@ const NOISES: readonly Noise[] = [
   { name: 'drift', repetition: 0.02, visit: 0.02, run: 0.01, walk: 0.02 },
   { name: 'a trend in each run', repetition: 0.02, visit: 0.02, run: 0.01, trend: 0.2 },
 ];
-const mixed = (row: number): Noise => NOISES[row % NOISES.length] ?? QUIET;
+const mixed = (row: number): Noise => NOISES[Math.floor(row / GROUP) % NOISES.length] ?? QUIET;
 const REPETITIONS = 4;
 const ROWS = 70;
 const PAIRS = 4;

@@ -29,8 +29,15 @@ export interface ComparedRow {
 export interface Comparison {
   readonly rows: readonly ComparedRow[];
   readonly counts: Readonly<Record<Verdict, number>>;
-  /** What the C baselines, which are the same code, did from a to b: median speed-up - 1, and the spread around it (a standard deviation, by the MAD). */
-  readonly machine: { readonly shift: number; readonly spread: number; readonly baselines: number };
+  /** What the C baselines did from a to b. They are the same code in both: it is the machine that did it. */
+  readonly machine: {
+    /** Median of their speed-ups, - 1. */
+    readonly shift: number;
+    /** How far each is from that, and how far from those that were measured with it: standard deviations by the MAD, as shares. */
+    readonly spread: number;
+    readonly within: number;
+    readonly baselines: number;
+  };
   /** Facts of the machine and of the runs that are not the same in both: differences may come from there. */
   readonly caveats: readonly string[];
 }
@@ -40,56 +47,83 @@ export interface Comparison {
  * a ratio.
  */
 const LEAST_EFFECT = { ratio: 0.05, value: 0.1 } as const;
-/**
- * A difference must be larger than so many standard deviations of what the baselines did from a to b. A ratio moves with its baseline and with itself:
- * by chance, 1.41 times as far as a baseline alone.
- */
+/** A difference must be larger than so many standard deviations of what the baselines did from a to b. */
 const SPREADS = 3;
+/** And than so many times what the row's own baseline did. */
+const MARGIN = 1.5;
 /** A row in which only differences above it could be seen is not called 'same'. */
 const BLUNT = 0.2;
 
 /**
  * Each row of a against the row of b with the same id: rows of a in its order, then those that only b has. Different is what fulfils all of this:
- * the two 95 % intervals do not touch; the medians differ by 5 % (values without a ratio: 10 %) and by more than chance explains,
- * judged by what the C baselines did between the two runs; a row whose own baseline moved must move by 5 % more than that; neither row has doubts.
+ * the two 95 % intervals do not touch; the medians differ by 5 % (values without a ratio: 10 %) and by more than chance explains, judged by what the C
+ * baselines did between the two runs, its own above all; neither row has doubts.
  * Litmus rows are not compared: how often an outcome is seen is chance.
  */
 export function compareReports(a: LabReport, b: LabReport): Comparison {
   const others = new Map(b.rows.map(row => [row.id, row]));
-  const shifts = new Map<string, number>();
-  for (const row of a.rows) {
-    const shift = baselineShift(row, others.get(row.id));
-    if (shift !== undefined) shifts.set(row.id, shift);
-  }
-  const all = [...shifts.values()];
-  const shift = all.length === 0 ? 0 : median(all);
-  const spread = all.length === 0 ? 0 : MAD_TO_SIGMA * medianAbsoluteDeviation(all);
+  const controls = controlsOf(a.rows, others);
+  const { shift, spread, within, baselines } = controls;
   const rows: ComparedRow[] = a.rows.map(row => {
     const other = others.get(row.id);
     if (other === undefined) return { id: row.id, verdict: 'only in a', a: row, notes: [] };
-    const own = shifts.get(row.id);
-    const byRatio = row.ratio !== undefined && other.ratio !== undefined && own !== undefined;
+    const moved = controls.moved.get(row.id);
+    const byRatio = row.ratio !== undefined && other.ratio !== undefined && moved !== undefined;
     // A ratio has what both sides share taken out; a value has not: it must move further than the machine did.
-    const chance = SPREADS * spread;
     const floor = byRatio
-      ? Math.max(LEAST_EFFECT.ratio + Math.expm1(Math.abs(own - shift)), Math.expm1(chance))
-      : Math.max(LEAST_EFFECT.value, Math.expm1(Math.abs(shift) + chance));
+      ? Math.max(LEAST_EFFECT.ratio, Math.expm1(Math.max(MARGIN * Math.abs(moved), SPREADS * within)))
+      : Math.max(LEAST_EFFECT.value, Math.expm1(Math.abs(shift) + SPREADS * spread));
     return compareRows(row, other, byRatio, floor);
   });
   const known = new Set(a.rows.map(row => row.id));
   for (const row of b.rows) if (!known.has(row.id)) rows.push({ id: row.id, verdict: 'only in b', b: row, notes: [] });
   const counts = { faster: 0, slower: 0, same: 0, doubtful: 0, 'only in a': 0, 'only in b': 0 };
   for (const { verdict } of rows) counts[verdict] += 1;
-  const machine = { shift: Math.expm1(shift), spread, baselines: all.length };
+  const machine = { shift: Math.expm1(shift), spread: Math.expm1(spread), within: Math.expm1(within), baselines };
   return { rows, counts, machine, caveats: caveatsOf(a, b) };
 }
 
-/** ln of how much faster the baseline was in b. */
-function baselineShift(a: Row, b: Row | undefined): number | undefined {
-  if (a.baseline === undefined || b?.baseline === undefined) return undefined;
-  const shift = Math.log(speedupOf(a, a.baseline, b.baseline));
-  return Number.isFinite(shift) ? shift : undefined;
+/** What the baselines did from a to b, as natural logarithms of speed-ups. */
+interface Controls {
+  readonly shift: number;
+  readonly spread: number;
+  readonly within: number;
+  readonly baselines: number;
+  /** How far a row's baseline moved away from the others that were measured with it. */
+  readonly moved: ReadonlyMap<string, number>;
 }
+
+/**
+ * Rows of a group were measured together, and each has a baseline of its own: they are the same code, at the same time. What moves them all, a
+ * ratio does not see; what moves one of them away from the others is what chance does to a ratio.
+ */
+function controlsOf(rows: readonly Row[], others: ReadonlyMap<string, Row>): Controls {
+  const found: { readonly id: string; readonly group: string; readonly shift: number }[] = [];
+  for (const row of rows) {
+    const baseline = others.get(row.id)?.baseline;
+    if (row.baseline === undefined || baseline === undefined) continue;
+    const shift = Math.log(speedupOf(row, row.baseline, baseline));
+    const group = JSON.stringify([row.suite, row.workload, row.parameters]);
+    if (Number.isFinite(shift)) found.push({ id: row.id, group, shift });
+  }
+  const moved = new Map<string, number>();
+  for (const each of found) {
+    const rest = found.filter(other => other !== each);
+    const together = rest.filter(other => other.group === each.group);
+    moved.set(each.id, each.shift - medianOf((together.length > 0 ? together : rest).map(({ shift }) => shift)));
+  }
+  const shifts = found.map(({ shift }) => shift);
+  return {
+    shift: medianOf(shifts),
+    spread: spreadOf(shifts),
+    within: spreadOf([...moved.values()]),
+    baselines: found.length,
+    moved,
+  };
+}
+
+const medianOf = (values: number[]) => (values.length === 0 ? 0 : median(values));
+const spreadOf = (values: number[]) => (values.length === 0 ? 0 : MAD_TO_SIGMA * medianAbsoluteDeviation(values));
 
 const speedupOf = ({ better }: Row, a: Estimate, b: Estimate) =>
   better === 'higher' ? b.median / a.median : a.median / b.median;
