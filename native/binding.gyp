@@ -66,6 +66,7 @@
         [
           'sanitize==1',
           {
+            'cflags_c': ['<@(sanitizers)', '-fno-omit-frame-pointer', '-g'],
             'cflags_cc': ['<@(sanitizers)', '-fno-omit-frame-pointer', '-g'],
             'ldflags': ['<@(sanitizers)'],
           },
