@@ -10,7 +10,7 @@ export interface ScenarioInput {
   readonly suites?: readonly string[];
   /** Default: a choice for the machine: each kind alone with 1 to as many actors as there are CPUs, and guest:1+js:1. */
   readonly actors?: readonly ActorMix[];
-  /** Sizes of the data, bytes or '64K', '32M', '1G'. Each actor's part is size / actors. */
+  /** Sizes of the data, all arrays of a workload together: bytes or '64K', '32M', '1G'; 16K to 3056M. Actors share them out. */
   readonly sizes?: readonly (number | string)[];
   /** Sources for the dirty suites. */
   readonly sources?: readonly ('bitmap' | 'ring' | 'pagemap' | 'host')[];

@@ -15,7 +15,7 @@ import {
 } from './kernel-workload.ts';
 
 /** Operations of each actor per unit of scale. */
-const UNIT = 500;
+const UNIT = 100;
 /** Two lines: processors fetch lines in pairs. */
 const APART = 128;
 const SEQLOCK_WORDS = 7;

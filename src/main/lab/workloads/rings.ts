@@ -14,7 +14,7 @@ import {
 } from './kernel-workload.ts';
 
 /** Items per unit of scale. */
-const UNIT = 500;
+const UNIT = 100;
 const SLOTS = 1024;
 /** Head and tail in words from the start, and where slots begin. */
 const HEAD = 0;
