@@ -4,12 +4,12 @@ import { LAB_LAYOUT } from '../shared/lab/control.ts';
 import type { LabKernel } from '../shared/lab/kernels.ts';
 import type { WasmMemory } from '../shared/memory-layout.ts';
 import { arenaOf } from '../src/workers/lab/arena.ts';
-import { jsKernels } from '../src/workers/lab/js-kernels.ts';
+import { openJsKernels } from '../src/workers/lab/js-kernels.ts';
 import { instantiate } from '../src/workers/lab/wasm-kernels.ts';
 
 export const KINDS = ['js', 'wasm'] as const;
 export type Kind = (typeof KINDS)[number];
-export type TestedKernel = keyof typeof jsKernels;
+export type TestedKernel = keyof ReturnType<typeof openJsKernels>;
 
 /** The tests' data: from DATA on. */
 export const DATA = LAB_LAYOUT.DATA;
@@ -31,7 +31,7 @@ export type Run = (name: TestedKernel, ...params: number[]) => readonly bigint[]
 
 export async function openKernels(kind: Kind, memory: WasmMemory): Promise<Run> {
   const arena = arenaOf(memory.buffer);
-  const kernels = kind === 'js' ? jsKernels : await instantiate(memory);
+  const kernels = kind === 'js' ? openJsKernels(arena) : await instantiate(memory);
   return (name: LabKernel & TestedKernel, ...params) => {
     const values = new BigUint64Array(12);
     kernels[name](

@@ -4,7 +4,7 @@
 import { LAB_LAYOUT, LAB_VALUES_MAX } from '../shared/lab/control.ts';
 import type { ActorResult, Order, Team } from '../src/main/lab/workload.ts';
 import { arenaOf } from '../src/workers/lab/arena.ts';
-import { jsKernels } from '../src/workers/lab/js-kernels.ts';
+import { openJsKernels } from '../src/workers/lab/js-kernels.ts';
 
 export class FakeTeam implements Team {
   readonly buffer: SharedArrayBuffer;
@@ -24,11 +24,12 @@ export class FakeTeam implements Team {
   async run(orders: readonly Order[]): Promise<readonly ActorResult[]> {
     this.ordered.push(...orders);
     const arena = arenaOf(this.buffer);
+    const kernels = openJsKernels(arena);
     const results = orders.map(({ kernel, params }) => {
       const values = new BigUint64Array(LAB_VALUES_MAX);
       if (kernel === 'litmus') throw new RangeError('litmus tests need threads');
       const start = performance.now();
-      jsKernels[kernel](arena, Uint32Array.from(params), values);
+      kernels[kernel](arena, Uint32Array.from(params), values);
       return { ns: (performance.now() - start) * 1e6, ops: Number(values[0]), values: [...values] };
     });
     this.spoil?.(results, new Uint32Array(this.buffer, this.data.at));

@@ -21,6 +21,9 @@ export interface Arena {
  */
 export type Kernel = (arena: Arena, params: Uint32Array, values: BigUint64Array) => void;
 
+/** A kernel's work over an arena that it knows, with parameters that fit it (checked.ts makes a {@link Kernel} of it). */
+export type Work = (params: Uint32Array, values: BigUint64Array) => void;
+
 export function arenaOf(buffer: SharedArrayBuffer): Arena {
   return {
     u8: new Uint8Array(buffer),

@@ -2,7 +2,7 @@
 // for JavaScript and WebAssembly. Runs on actor threads, once per order, before the kernel. Imports shared/ and arena.ts only.
 
 import type { LabKernel } from '../../../shared/lab/kernels.ts';
-import { type Arena, type Kernel, notZero, place, powerOfTwo } from './arena.ts';
+import { type Arena, type Kernel, notZero, place, powerOfTwo, type Work } from './arena.ts';
 
 const PAGE = 4096;
 /** Where slots begin behind a queue's `at`, and what lies behind a ticket lock's, bytes. */
@@ -56,13 +56,13 @@ const RULES: Partial<Record<LabKernel, Rule>> = {
 };
 
 /** The kernels behind their rules: each throws before it changes anything when its parameters do not fit. */
-export function checked<Name extends LabKernel>(kernels: Readonly<Record<Name, Kernel>>): Record<Name, Kernel> {
-  const guarded = (Object.entries(kernels) as [Name, Kernel][]).map(([name, kernel]) => {
+export function checked<Name extends LabKernel>(kernels: Readonly<Record<Name, Work>>): Record<Name, Kernel> {
+  const guarded = (Object.entries(kernels) as [Name, Work][]).map(([name, work]) => {
     const rule = RULES[name];
     if (!rule) throw new TypeError(`there is no rule for the parameters of kernel ${name}`);
     const behindRule: Kernel = (arena, params, values) => {
       rule(arena, [...params]);
-      kernel(arena, params, values);
+      work(params, values);
     };
     return [name, behindRule];
   });

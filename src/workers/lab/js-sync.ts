@@ -4,7 +4,7 @@
 // the data of the seqlock. Plain are only those that a lock or a queue's counters order.
 
 import type { LabKernel } from '../../../shared/lab/kernels.ts';
-import type { Arena, Kernel } from './arena.ts';
+import type { Arena, Work } from './arena.ts';
 import { isOver, report } from './arena.ts';
 
 /** Distances in 32-bit words from `at`. */
@@ -12,207 +12,215 @@ const FAR = 64 / 4;
 const SLOTS = 128 / 4;
 const SEQLOCK_WORDS = 7;
 
-const atomicAdd: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { i32 } = arena;
-  const word = at / 4;
-  for (let i = 0; i < count; i++) Atomics.add(i32, word, 1);
-  report(values, count, 0n);
-};
-
-const casAdd: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { i32 } = arena;
-  const word = at / 4;
-  let failed = 0;
-  for (let i = 0; i < count; i++) {
-    let expected = i32[word] as number;
-    for (;;) {
-      const seen = Atomics.compareExchange(i32, word, expected, (expected + 1) | 0);
-      if (seen === expected) break;
-      expected = seen;
-      failed++;
-    }
-  }
-  report(values, count, BigInt(failed));
-};
-
-const increment: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { u32 } = arena;
-  const word = at / 4;
-  for (let i = 0; i < count; i++) u32[word] = (u32[word] as number) + 1;
-  report(values, count, BigInt(u32[word] as number));
-};
-
-const seqlockWrite: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { i32 } = arena;
-  const sequence = at / 4;
-  for (let i = 0; i < count; i++) {
-    const before = i32[sequence] as number;
-    const value = (before >>> 1) + 1;
-    Atomics.store(i32, sequence, before + 1);
-    for (let word = 1; word <= SEQLOCK_WORDS; word++) Atomics.store(i32, sequence + word, value);
-    Atomics.store(i32, sequence, before + 2);
-  }
-  report(values, count, 0n);
-};
-
-const seqlockRead: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { i32 } = arena;
-  const sequence = at / 4;
-  let [good, torn, retries] = [0, 0, 0];
-  while (good + torn < count) {
-    const before = Atomics.load(i32, sequence);
-    const first = Atomics.load(i32, sequence + 1);
-    let differ = 0;
-    for (let word = 2; word <= SEQLOCK_WORDS; word++) differ |= Atomics.load(i32, sequence + word) ^ first;
-    if ((before & 1) !== 0 || Atomics.load(i32, sequence) !== before) {
-      retries++;
-      if (isOver(arena)) break;
-    } else if (differ === 0) good++;
-    else torn++;
-  }
-  report(values, good, BigInt(torn), retries);
-};
-
-const ticketLock: Kernel = (arena, [at = 0, count = 0], values) => {
-  const { i32 } = arena;
-  const next = at / 4;
-  const serving = next + FAR;
-  const guarded = next + SLOTS;
-  let done = 0;
-  for (; done < count; done++) {
-    const ticket = Atomics.add(i32, next, 1);
-    if (!reaches(arena, serving, ticket)) break;
-    i32[guarded] = (i32[guarded] as number) + 1;
-    Atomics.store(i32, serving, ticket + 1);
-  }
-  report(values, done, 0n);
-};
-
-/** Spins until the word has the value; false when it is over and nobody will store it any more. */
-function reaches(arena: Arena, word: number, value: number): boolean {
-  while (Atomics.load(arena.i32, word) !== value) if (isOver(arena)) return false;
-  return true;
-}
-
-/** Spins until the word has another value than `known`, and gives it; undefined when it is over. */
-function changed(arena: Arena, word: number, known: number): number | undefined {
-  for (;;) {
-    const seen = Atomics.load(arena.i32, word);
-    if (seen !== known) return seen;
-    if (isOver(arena)) return undefined;
-  }
-}
-
-/** Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's. */
-const spscPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
-  const { i32 } = arena;
-  const head = at / 4;
-  const items = head + SLOTS;
-  let position = i32[head] as number;
-  let freed = Atomics.load(i32, head + FAR);
-  let sent = 0;
-  while (sent < count) {
-    // The position minus what was freed never exceeds the slots: that it equals them is that the ring is full.
-    if (((position - freed) | 0) === (slots | 0)) {
-      const seen = changed(arena, head + FAR, freed);
-      if (seen === undefined) break;
-      freed = seen;
-    }
-    sent++;
-    i32[items + (position & (slots - 1))] = sent;
-    position = (position + 1) | 0;
-    Atomics.store(i32, head, position);
-  }
-  report(values, sent, sumTo(sent));
-};
-
-const spscPop: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
-  const { i32, u32 } = arena;
-  const head = at / 4;
-  const items = head + SLOTS;
-  let position = i32[head + FAR] as number;
-  let filled = Atomics.load(i32, head);
-  let [received, sum, disorder] = [0, 0, 0];
-  while (received < count) {
-    if (position === filled) {
-      const seen = changed(arena, head, filled);
-      if (seen === undefined) break;
-      filled = seen;
-    }
-    const item = u32[items + (position & (slots - 1))] as number;
-    position = (position + 1) | 0;
-    Atomics.store(i32, head + FAR, position);
-    received++;
-    sum += item;
-    if (item !== received) disorder++;
-  }
-  report(values, received, BigInt(sum), disorder);
-};
-
 /** The sum of 1…count, which is what a sender sends. What a receiver adds up as a double is exact up to 2^27 items. */
 const sumTo = (count: number): bigint => (BigInt(count) * BigInt(count + 1)) / 2n;
 
-/**
- * The cell at the position of `counter` (head or tail), made one's own; undefined when it is over. A cell is ready for it when its sequence is the
- * position + `lead`; behind that, the queue is full or empty; ahead of it, another thread was faster.
- */
-function claim(arena: Arena, counter: number, cells: number, mask: number, lead: number): number | undefined {
-  const { i32 } = arena;
-  let position = Atomics.load(i32, counter);
-  for (;;) {
-    const ahead = (Atomics.load(i32, cells + 2 * (position & mask)) - position - lead) | 0;
-    if (ahead === 0) {
-      const seen = Atomics.compareExchange(i32, counter, position, (position + 1) | 0);
-      if (seen === position) return position;
-      position = seen;
-    } else {
-      if (ahead < 0 && isOver(arena)) return undefined;
-      position = Atomics.load(i32, counter);
+function wordKernels({ i32, u32 }: Arena) {
+  const atomicAdd: Work = ([at = 0, count = 0], values) => {
+    const word = at >>> 2;
+    for (let i = 0; i < count; i++) Atomics.add(i32, word, 1);
+    report(values, count, 0n);
+  };
+
+  const casAdd: Work = ([at = 0, count = 0], values) => {
+    const word = at >>> 2;
+    let failed = 0;
+    for (let i = 0; i < count; i++) {
+      let expected = i32[word] as number;
+      for (;;) {
+        const seen = Atomics.compareExchange(i32, word, expected, (expected + 1) | 0);
+        if (seen === expected) break;
+        expected = seen;
+        failed++;
+      }
     }
-  }
+    report(values, count, BigInt(failed));
+  };
+
+  const increment: Work = ([at = 0, count = 0], values) => {
+    const word = at >>> 2;
+    for (let i = 0; i < count; i++) u32[word] = (u32[word] as number) + 1;
+    report(values, count, BigInt(u32[word] as number));
+  };
+
+  return { atomicAdd, casAdd, increment };
 }
 
-const mpmcPush: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
+function lockKernels(arena: Arena) {
   const { i32 } = arena;
-  const head = at / 4;
-  const cells = head + SLOTS;
-  let sent = 0;
-  while (sent < count) {
-    const position = claim(arena, head, cells, slots - 1, 0);
-    if (position === undefined) break;
-    const cell = cells + 2 * (position & (slots - 1));
-    sent++;
-    i32[cell + 1] = sent;
-    Atomics.store(i32, cell, position + 1);
-  }
-  report(values, sent, sumTo(sent));
-};
 
-const mpmcPop: Kernel = (arena, [at = 0, count = 0, slots = 0], values) => {
+  const seqlockWrite: Work = ([at = 0, count = 0], values) => {
+    const sequence = at >>> 2;
+    for (let i = 0; i < count; i++) {
+      const before = i32[sequence] as number;
+      const value = (before >>> 1) + 1;
+      Atomics.store(i32, sequence, before + 1);
+      for (let word = 1; word <= SEQLOCK_WORDS; word++) Atomics.store(i32, sequence + word, value);
+      Atomics.store(i32, sequence, before + 2);
+    }
+    report(values, count, 0n);
+  };
+
+  const seqlockRead: Work = ([at = 0, count = 0], values) => {
+    const sequence = at >>> 2;
+    let [good, torn, retries] = [0, 0, 0];
+    while (good + torn < count) {
+      const before = Atomics.load(i32, sequence);
+      const first = Atomics.load(i32, sequence + 1);
+      let differ = 0;
+      for (let word = 2; word <= SEQLOCK_WORDS; word++) differ |= Atomics.load(i32, sequence + word) ^ first;
+      if ((before & 1) !== 0 || Atomics.load(i32, sequence) !== before) {
+        retries++;
+        if (isOver(arena)) break;
+      } else if (differ === 0) good++;
+      else torn++;
+    }
+    report(values, good, BigInt(torn), retries);
+  };
+
+  /** Spins until the word has the value; false when it is over and nobody will store it any more. */
+  function reaches(word: number, value: number): boolean {
+    while (Atomics.load(i32, word) !== value) if (isOver(arena)) return false;
+    return true;
+  }
+
+  const ticketLock: Work = ([at = 0, count = 0], values) => {
+    const next = at >>> 2;
+    const serving = next + FAR;
+    const guarded = next + SLOTS;
+    let done = 0;
+    for (; done < count; done++) {
+      const ticket = Atomics.add(i32, next, 1);
+      if (!reaches(serving, ticket)) break;
+      i32[guarded] = (i32[guarded] as number) + 1;
+      Atomics.store(i32, serving, ticket + 1);
+    }
+    report(values, done, 0n);
+  };
+
+  return { seqlockWrite, seqlockRead, ticketLock };
+}
+
+/** Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's. */
+function ringKernels(arena: Arena) {
   const { i32, u32 } = arena;
-  const head = at / 4;
-  const cells = head + SLOTS;
-  let [taken, sum] = [0, 0];
-  while (taken < count) {
-    const position = claim(arena, head + FAR, cells, slots - 1, 1);
-    if (position === undefined) break;
-    const cell = cells + 2 * (position & (slots - 1));
-    sum += u32[cell + 1] as number;
-    Atomics.store(i32, cell, position + slots);
-    taken++;
-  }
-  report(values, taken, BigInt(sum));
-};
 
-export const syncKernels = {
-  atomicAdd,
-  casAdd,
-  increment,
-  seqlockWrite,
-  seqlockRead,
-  ticketLock,
-  spscPush,
-  spscPop,
-  mpmcPush,
-  mpmcPop,
-} satisfies Partial<Record<LabKernel, Kernel>>;
+  /** Spins until the word has another value than `known`, and gives it; undefined when it is over. */
+  function changed(word: number, known: number): number | undefined {
+    for (;;) {
+      const seen = Atomics.load(i32, word);
+      if (seen !== known) return seen;
+      if (isOver(arena)) return undefined;
+    }
+  }
+
+  const spscPush: Work = ([at = 0, count = 0, slots = 0], values) => {
+    const head = at >>> 2;
+    const items = head + SLOTS;
+    let position = i32[head] as number;
+    let freed = Atomics.load(i32, head + FAR);
+    let sent = 0;
+    while (sent < count) {
+      // The position minus what was freed never exceeds the slots: that it equals them is that the ring is full.
+      if (((position - freed) | 0) === (slots | 0)) {
+        const seen = changed(head + FAR, freed);
+        if (seen === undefined) break;
+        freed = seen;
+      }
+      sent++;
+      i32[items + (position & (slots - 1))] = sent;
+      position = (position + 1) | 0;
+      Atomics.store(i32, head, position);
+    }
+    report(values, sent, sumTo(sent));
+  };
+
+  const spscPop: Work = ([at = 0, count = 0, slots = 0], values) => {
+    const head = at >>> 2;
+    const items = head + SLOTS;
+    let position = i32[head + FAR] as number;
+    let filled = Atomics.load(i32, head);
+    let [received, sum, disorder] = [0, 0, 0];
+    while (received < count) {
+      if (position === filled) {
+        const seen = changed(head, filled);
+        if (seen === undefined) break;
+        filled = seen;
+      }
+      const item = u32[items + (position & (slots - 1))] as number;
+      position = (position + 1) | 0;
+      Atomics.store(i32, head + FAR, position);
+      received++;
+      sum += item;
+      if (item !== received) disorder++;
+    }
+    report(values, received, BigInt(sum), disorder);
+  };
+
+  return { spscPush, spscPop };
+}
+
+function queueKernels(arena: Arena) {
+  const { i32, u32 } = arena;
+
+  /**
+   * The cell at the position of `counter` (head or tail), made one's own; undefined when it is over. A cell is ready for it when its sequence is the
+   * position + `lead`; behind that, the queue is full or empty; ahead of it, another thread was faster.
+   */
+  function claim(counter: number, cells: number, mask: number, lead: number): number | undefined {
+    let position = Atomics.load(i32, counter);
+    for (;;) {
+      const ahead = (Atomics.load(i32, cells + 2 * (position & mask)) - position - lead) | 0;
+      if (ahead === 0) {
+        const seen = Atomics.compareExchange(i32, counter, position, (position + 1) | 0);
+        if (seen === position) return position;
+        position = seen;
+      } else {
+        if (ahead < 0 && isOver(arena)) return undefined;
+        position = Atomics.load(i32, counter);
+      }
+    }
+  }
+
+  const mpmcPush: Work = ([at = 0, count = 0, slots = 0], values) => {
+    const head = at >>> 2;
+    const cells = head + SLOTS;
+    let sent = 0;
+    while (sent < count) {
+      const position = claim(head, cells, slots - 1, 0);
+      if (position === undefined) break;
+      const cell = cells + 2 * (position & (slots - 1));
+      sent++;
+      i32[cell + 1] = sent;
+      Atomics.store(i32, cell, position + 1);
+    }
+    report(values, sent, sumTo(sent));
+  };
+
+  const mpmcPop: Work = ([at = 0, count = 0, slots = 0], values) => {
+    const head = at >>> 2;
+    const cells = head + SLOTS;
+    let [taken, sum] = [0, 0];
+    while (taken < count) {
+      const position = claim(head + FAR, cells, slots - 1, 1);
+      if (position === undefined) break;
+      const cell = cells + 2 * (position & (slots - 1));
+      sum += u32[cell + 1] as number;
+      Atomics.store(i32, cell, position + slots);
+      taken++;
+    }
+    report(values, taken, BigInt(sum));
+  };
+
+  return { mpmcPush, mpmcPop };
+}
+
+/** The kernels over one arena, as closures over its views, for V8's sake: js-memory.ts says why. */
+export function syncKernels(arena: Arena) {
+  return {
+    ...wordKernels(arena),
+    ...lockKernels(arena),
+    ...ringKernels(arena),
+    ...queueKernels(arena),
+  } satisfies Partial<Record<LabKernel, Work>>;
+}

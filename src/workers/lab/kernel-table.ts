@@ -2,8 +2,8 @@
 
 import { LAB_KERNELS, type LabKernel } from '../../../shared/lab/kernels.ts';
 import type { WasmMemory } from '../../../shared/memory-layout.ts';
-import type { Kernel } from './arena.ts';
-import { jsKernels } from './js-kernels.ts';
+import { arenaOf, type Kernel } from './arena.ts';
+import { openJsKernels } from './js-kernels.ts';
 import { jsLitmus } from './js-litmus.ts';
 import { instantiate } from './wasm-kernels.ts';
 import { wasmLitmus } from './wasm-litmus.ts';
@@ -12,7 +12,7 @@ import { wasmLitmus } from './wasm-litmus.ts';
 export async function kernelsOf(kind: 'js' | 'wasm', memory: WasmMemory): Promise<ReadonlyMap<number, Kernel>> {
   const kernels: Readonly<Record<LabKernel, Kernel>> =
     kind === 'js'
-      ? { ...jsKernels, litmus: jsLitmus }
+      ? { ...openJsKernels(arenaOf(memory.buffer)), litmus: jsLitmus }
       : { ...(await instantiate(memory)), litmus: await wasmLitmus(memory) };
   return new Map((Object.keys(LAB_KERNELS) as LabKernel[]).map(name => [LAB_KERNELS[name], kernels[name]]));
 }

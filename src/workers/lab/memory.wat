@@ -101,7 +101,7 @@
     (local $end i32) (local $stop i32) (local $three v128)
     (local.set $three (f64x2.splat (f64.const 3)))
     (local.set $end (i32.add (local.get $a) (i32.shl (local.get $words) (i32.const 3))))
-    (local.set $stop (i32.add (local.get $a) (i32.shl (i32.and (local.get $words) (i32.const -8)) (i32.const 3))))
+    (local.set $stop (i32.add (local.get $a) (i32.shl (i32.and (local.get $words) (i32.const -16)) (i32.const 3))))
     (block $blocks
       (br_if $blocks (i32.eq (local.get $a) (local.get $stop)))
       (loop $next
@@ -113,9 +113,17 @@
           (f64x2.add (v128.load offset=32 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=32 (local.get $c)))))
         (v128.store offset=48 (local.get $a)
           (f64x2.add (v128.load offset=48 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=48 (local.get $c)))))
-        (local.set $b (i32.add (local.get $b) (i32.const 64)))
-        (local.set $c (i32.add (local.get $c) (i32.const 64)))
-        (local.set $a (i32.add (local.get $a) (i32.const 64)))
+        (v128.store offset=64 (local.get $a)
+          (f64x2.add (v128.load offset=64 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=64 (local.get $c)))))
+        (v128.store offset=80 (local.get $a)
+          (f64x2.add (v128.load offset=80 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=80 (local.get $c)))))
+        (v128.store offset=96 (local.get $a)
+          (f64x2.add (v128.load offset=96 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=96 (local.get $c)))))
+        (v128.store offset=112 (local.get $a)
+          (f64x2.add (v128.load offset=112 (local.get $b)) (f64x2.mul (local.get $three) (v128.load offset=112 (local.get $c)))))
+        (local.set $b (i32.add (local.get $b) (i32.const 128)))
+        (local.set $c (i32.add (local.get $c) (i32.const 128)))
+        (local.set $a (i32.add (local.get $a) (i32.const 128)))
         (br_if $next (i32.ne (local.get $a) (local.get $stop)))))
     (block $rest
       (loop $next

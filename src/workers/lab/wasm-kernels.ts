@@ -3,9 +3,9 @@
 
 import { LAB_CONTROL, LAB_LAYOUT, LAB_OVER } from '../../../shared/lab/control.ts';
 import type { WasmMemory } from '../../../shared/memory-layout.ts';
-import type { Kernel } from './arena.ts';
+import type { Kernel, Work } from './arena.ts';
 import { checked } from './checked.ts';
-import type { jsKernels } from './js-kernels.ts';
+import type { openJsKernels } from './js-kernels.ts';
 import memoryModule from './memory.wat?wasm';
 import syncModule from './sync.wat?wasm';
 
@@ -21,10 +21,10 @@ export const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: 
 /** Five parameters at most; the results are operations, sum, third. */
 type WasmFunction = (...params: number[]) => Iterable<bigint>;
 
-export type WasmKernels = Readonly<Record<keyof typeof jsKernels, Kernel>>;
+export type WasmKernels = Readonly<Record<keyof ReturnType<typeof openJsKernels>, Kernel>>;
 
-function kernelOf(run: WasmFunction): Kernel {
-  return (_arena, [a = 0, b = 0, c = 0, d = 0, e = 0], values) => {
+function workOf(run: WasmFunction): Work {
+  return ([a = 0, b = 0, c = 0, d = 0, e = 0], values) => {
     values.set([...run(a, b, c, d, e)]);
   };
 }
@@ -39,6 +39,6 @@ export async function instantiate(memory: WasmMemory): Promise<WasmKernels> {
   const kernels = parts
     .flatMap(({ instance }) => Object.entries(instance.exports))
     // SAFETY: the two modules export functions of kernels alone, each under the kernel's name; a test compares the names with LAB_KERNELS.
-    .map(([name, run]) => [name, kernelOf(run as WasmFunction)]);
-  return checked(Object.fromEntries(kernels) as WasmKernels);
+    .map(([name, run]) => [name, workOf(run as WasmFunction)]);
+  return checked(Object.fromEntries(kernels) as Record<keyof WasmKernels, Work>);
 }
