@@ -1,9 +1,11 @@
-/* The guest of the lab: each vCPU is one actor. It asks its gate for orders (the device sleeps there on the vCPU's thread), meets the other
-   actors at the barrier and runs its kernel, all in ring 3, where every kind of KVM runs code natively. Times are of the time-stamp counter. */
+/* The guest of the lab: each vCPU is one actor. It asks its gate for orders (the device sleeps there on the vCPU's
+   thread), meets the other actors at the barrier and runs its kernel, all in ring 3, where every kind of KVM runs code
+   natively. Times are of the time-stamp counter. */
 
 #include "lab/kernels.h"
 
-/* Guest-physical addresses are offsets in the arena, so it begins at 0. The compiler must not know: to it that is no object. */
+/* Guest-physical addresses are offsets in the arena, so it begins at 0. The compiler must not know: to it that is no
+ * object. */
 static uint8_t* arena_start(void) {
   uint8_t* arena = 0;
   __asm__ volatile("" : "+r"(arena));
@@ -30,7 +32,8 @@ void* memcpy(void* to, const void* from, __SIZE_TYPE__ bytes) {
   return begin;
 }
 
-/* Called once per vCPU, with its number among the VM's, which is where its blocks begin: the coordinator gives guests the first ones. */
+/* Called once per vCPU, with its number among the VM's, which is where its blocks begin: the coordinator gives guests
+ * the first ones. */
 void guest_main(uint32_t actor) {
   uint8_t* arena = arena_start();
   while (ask_gate() != 0) {

@@ -1,5 +1,6 @@
-/* The kernels on plain memory and those on single words; those that wait for other actors are in sync_kernels.c. See kernels.h. Compiled for SSE2, the
-   least of x86-64, with the optimiser's vectors: that is what the WebAssembly kernels have too. */
+/* The kernels on plain memory and those on single words; those that wait for other actors are in sync_kernels.c. See
+   kernels.h. Compiled for SSE2, the least of x86-64, with the optimiser's vectors: that is what the WebAssembly kernels
+   have too. */
 
 #include "lab/kernels.h"
 
@@ -8,7 +9,8 @@
 
 #define PAGE_BYTES 4096u
 
-/* Each pass does its work anew: the compiler must not know what is in memory, nor that a pass repeats the one before. */
+/* Each pass does its work anew: the compiler must not know what is in memory, nor that a pass repeats the one before.
+ */
 #define NEW_PASS() __asm__ volatile("" : : : "memory")
 
 static uint64_t* words(const struct lab_order* order, uint32_t at) { return (uint64_t*)(order->arena + at); }
@@ -76,7 +78,8 @@ static void strided(struct lab_order* order, uint32_t bytes, uint32_t passes, ui
   order->values[1] = sum;
 }
 
-/* Places are the low bits of xorshift32; whether it is a store, the high bits of its product with the golden ratio, so that both are independent. */
+/* Places are the low bits of xorshift32; whether it is a store, the high bits of its product with the golden ratio, so
+ * that both are independent. */
 static void random_words(struct lab_order* order, uint32_t bytes, uint32_t count, uint32_t seed, uint32_t writes) {
   uint64_t* a = words(order, order->params[0]);
   const uint32_t mask = bytes / 8 - 1;
@@ -98,7 +101,8 @@ static void random_words(struct lab_order* order, uint32_t bytes, uint32_t count
 static void chase(struct lab_order* order, uint32_t count) {
   const uint64_t last = order->arena_bytes - 4;
   uint32_t p = order->params[0];
-  /* The chain lies in memory that anybody writes. The check is a branch that is foretold: it does not delay the next load. */
+  /* The chain lies in memory that anybody writes. The check is a branch that is foretold: it does not delay the next
+   * load. */
   uint32_t i = 0;
   for (; i < count && p <= last; i++) __builtin_memcpy(&p, order->arena + p, 4);
   order->values[0] = i;
@@ -147,19 +151,44 @@ static void dirty(struct lab_order* order, uint32_t pages, uint32_t passes, uint
 void lab_order_run(struct lab_order* order) {
   const uint32_t* p = order->params;
   switch (order->kernel) {
-    case LAB_KERNEL_READ: read_words(order, p[1], p[2]); break;
-    case LAB_KERNEL_WRITE: write_words(order, p[1], p[2], p[3]); break;
-    case LAB_KERNEL_COPY: copy_bytes(order, p[1], p[2], p[3]); break;
-    case LAB_KERNEL_TRIAD: triad(order, p[1], p[2], p[3], p[4]); break;
-    case LAB_KERNEL_STRIDED: strided(order, p[1], p[2], p[3]); break;
-    case LAB_KERNEL_RANDOM: random_words(order, p[1], p[2], p[3], p[4]); break;
-    case LAB_KERNEL_CHASE: chase(order, p[1]); break;
-    case LAB_KERNEL_ATOMIC_ADD: atomic_add(order, p[1]); break;
-    case LAB_KERNEL_CAS_ADD: cas_add(order, p[1]); break;
-    case LAB_KERNEL_INCREMENT: increment(order, p[1]); break;
-    case LAB_KERNEL_DIRTY: dirty(order, p[1], p[2], p[3]); break;
-    case LAB_KERNEL_LITMUS: lab_litmus_run(order); break;
-    default: lab_sync_run(order);
+    case LAB_KERNEL_READ:
+      read_words(order, p[1], p[2]);
+      break;
+    case LAB_KERNEL_WRITE:
+      write_words(order, p[1], p[2], p[3]);
+      break;
+    case LAB_KERNEL_COPY:
+      copy_bytes(order, p[1], p[2], p[3]);
+      break;
+    case LAB_KERNEL_TRIAD:
+      triad(order, p[1], p[2], p[3], p[4]);
+      break;
+    case LAB_KERNEL_STRIDED:
+      strided(order, p[1], p[2], p[3]);
+      break;
+    case LAB_KERNEL_RANDOM:
+      random_words(order, p[1], p[2], p[3], p[4]);
+      break;
+    case LAB_KERNEL_CHASE:
+      chase(order, p[1]);
+      break;
+    case LAB_KERNEL_ATOMIC_ADD:
+      atomic_add(order, p[1]);
+      break;
+    case LAB_KERNEL_CAS_ADD:
+      cas_add(order, p[1]);
+      break;
+    case LAB_KERNEL_INCREMENT:
+      increment(order, p[1]);
+      break;
+    case LAB_KERNEL_DIRTY:
+      dirty(order, p[1], p[2], p[3]);
+      break;
+    case LAB_KERNEL_LITMUS:
+      lab_litmus_run(order);
+      break;
+    default:
+      lab_sync_run(order);
   }
 }
 
@@ -175,25 +204,37 @@ int lab_order_fits(const struct lab_order* order) {
   const uint32_t bytes = p[1];
   switch (order->kernel) {
     case LAB_KERNEL_READ:
-    case LAB_KERNEL_WRITE: return fits(order, p[0], bytes, 8);
-    case LAB_KERNEL_COPY: return fits(order, p[0], bytes, 8) && fits(order, p[3], bytes, 8);
+    case LAB_KERNEL_WRITE:
+      return fits(order, p[0], bytes, 8);
+    case LAB_KERNEL_COPY:
+      return fits(order, p[0], bytes, 8) && fits(order, p[3], bytes, 8);
     case LAB_KERNEL_TRIAD:
       return fits(order, p[0], bytes, 8) && fits(order, p[3], bytes, 8) && fits(order, p[4], bytes, 8);
-    case LAB_KERNEL_STRIDED: return fits(order, p[0], bytes, 8) && p[3] != 0 && p[3] % 8 == 0;
-    case LAB_KERNEL_RANDOM: return fits(order, p[0], bytes, 8) && bytes >= 8 && is_power_of_two(bytes);
+    case LAB_KERNEL_STRIDED:
+      return fits(order, p[0], bytes, 8) && p[3] != 0 && p[3] % 8 == 0;
+    case LAB_KERNEL_RANDOM:
+      return fits(order, p[0], bytes, 8) && bytes >= 8 && is_power_of_two(bytes);
     case LAB_KERNEL_CHASE:
     case LAB_KERNEL_ATOMIC_ADD:
     case LAB_KERNEL_CAS_ADD:
-    case LAB_KERNEL_INCREMENT: return fits(order, p[0], 4, 4);
+    case LAB_KERNEL_INCREMENT:
+      return fits(order, p[0], 4, 4);
     case LAB_KERNEL_SEQLOCK_WRITE:
-    case LAB_KERNEL_SEQLOCK_READ: return fits(order, p[0], 32, 4);
-    case LAB_KERNEL_TICKET_LOCK: return fits(order, p[0], 132, 4);
+    case LAB_KERNEL_SEQLOCK_READ:
+      return fits(order, p[0], 32, 4);
+    case LAB_KERNEL_TICKET_LOCK:
+      return fits(order, p[0], 132, 4);
     case LAB_KERNEL_SPSC_PUSH:
-    case LAB_KERNEL_SPSC_POP: return is_power_of_two(p[2]) && fits(order, p[0], 128 + (uint64_t)p[2] * 4, 4);
+    case LAB_KERNEL_SPSC_POP:
+      return is_power_of_two(p[2]) && fits(order, p[0], 128 + (uint64_t)p[2] * 4, 4);
     case LAB_KERNEL_MPMC_PUSH:
-    case LAB_KERNEL_MPMC_POP: return is_power_of_two(p[2]) && fits(order, p[0], 128 + (uint64_t)p[2] * 8, 4);
-    case LAB_KERNEL_DIRTY: return p[3] != 0 && fits(order, p[0], (uint64_t)p[1] * PAGE_BYTES, 4);
-    case LAB_KERNEL_LITMUS: return lab_litmus_fits(order);
-    default: return 0;
+    case LAB_KERNEL_MPMC_POP:
+      return is_power_of_two(p[2]) && fits(order, p[0], 128 + (uint64_t)p[2] * 8, 4);
+    case LAB_KERNEL_DIRTY:
+      return p[3] != 0 && fits(order, p[0], (uint64_t)p[1] * PAGE_BYTES, 4);
+    case LAB_KERNEL_LITMUS:
+      return lab_litmus_fits(order);
+    default:
+      return 0;
   }
 }

@@ -1,5 +1,6 @@
-/* The kernels in C, the definition of what every kind of actor does: one text, compiled into the addon (C threads, the baseline) and into the guest.
-   Any thread or vCPU. Freestanding: of a library they use memcpy alone, which the guest brings along. The numbers are in layout.h. */
+/* The kernels in C, the definition of what every kind of actor does: one text, compiled into the addon (C threads, the
+   baseline) and into the guest. Any thread or vCPU. Freestanding: of a library they use memcpy alone, which the guest
+   brings along. The numbers are in layout.h. */
 
 #ifndef NODE_KVM_LAB_KERNELS_H_
 #define NODE_KVM_LAB_KERNELS_H_
@@ -66,8 +67,7 @@ static inline int lab_barrier_open(const uint8_t* arena) {
 
 /** Stores times and values into the actor's block. */
 static inline void lab_order_report(const struct lab_order* order, uint32_t actor, uint64_t start, uint64_t end) {
-  uint64_t* block =
-      (uint64_t*)(order->arena + LAB_LAYOUT_CONTROL + LAB_BLOCKS + (uint64_t)actor * LAB_BLOCK_BYTES);
+  uint64_t* block = (uint64_t*)(order->arena + LAB_LAYOUT_CONTROL + LAB_BLOCKS + (uint64_t)actor * LAB_BLOCK_BYTES);
   block[LAB_RESULT_START] = start;
   block[LAB_RESULT_END] = end;
   for (int i = 0; i < LAB_VALUES_MAX; i++) block[LAB_RESULT_VALUES + i] = order->values[i];

@@ -1,5 +1,6 @@
-/* The words between the lab's coordinator and its C actors and guests: the same numbers as in shared/lab/control.ts and shared/lab/kernels.ts, which say
-   what they mean; test/unit/lab-layout.test.ts compares. Freestanding C11 and C++20; includes nothing that needs a library. */
+/* The words between the lab's coordinator and its C actors and guests: the same numbers as in shared/lab/control.ts and
+   shared/lab/kernels.ts, which say what they mean; test/unit/lab-layout.test.ts compares. Freestanding C11 and C++20;
+   includes nothing that needs a library. */
 
 #ifndef NODE_KVM_LAB_LAYOUT_H_
 #define NODE_KVM_LAB_LAYOUT_H_

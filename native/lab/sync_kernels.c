@@ -1,5 +1,6 @@
-/* Seqlock, ticket lock, rings. Orderings are those that the algorithm needs; on x86-64 acquire and release are plain moves. JavaScript and WebAssembly have
-   sequentially consistent atomics alone: what that costs them is part of what is measured. Waits end when EPOCH says that it is over. */
+/* Seqlock, ticket lock, rings. Orderings are those that the algorithm needs; on x86-64 acquire and release are plain
+   moves. JavaScript and WebAssembly have sequentially consistent atomics alone: what that costs them is part of what is
+   measured. Waits end when EPOCH says that it is over. */
 
 #include "lab/sync_kernels.h"
 
@@ -76,7 +77,8 @@ static void ticket_lock(struct lab_order* order, uint32_t count) {
   }
 }
 
-/* Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's and looks again only when it has to. */
+/* Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's
+ * and looks again only when it has to. */
 static void spsc_push(struct lab_order* order, uint32_t count, uint32_t slots) {
   uint32_t* head = word_at(order, 0);
   const uint32_t* tail = word_at(order, FAR);
@@ -119,8 +121,8 @@ static void spsc_pop(struct lab_order* order, uint32_t count, uint32_t slots) {
   order->values[2] = disorder;
 }
 
-/* Cells {sequence, value}: sequence = position when the cell is free for it, position + 1 when it is filled, position + slots when it was emptied.
-   Source: D. Vyukov, "Bounded MPMC queue". */
+/* Cells {sequence, value}: sequence = position when the cell is free for it, position + 1 when it is filled, position +
+   slots when it was emptied. Source: D. Vyukov, "Bounded MPMC queue". */
 static void mpmc_push(struct lab_order* order, uint32_t count, uint32_t slots) {
   uint32_t* head = word_at(order, 0);
   uint32_t* cells = word_at(order, SLOTS);
@@ -175,13 +177,28 @@ static void mpmc_pop(struct lab_order* order, uint32_t count, uint32_t slots) {
 void lab_sync_run(struct lab_order* order) {
   const uint32_t* p = order->params;
   switch (order->kernel) {
-    case LAB_KERNEL_SEQLOCK_WRITE: seqlock_write(order, p[1]); break;
-    case LAB_KERNEL_SEQLOCK_READ: seqlock_read(order, p[1]); break;
-    case LAB_KERNEL_TICKET_LOCK: ticket_lock(order, p[1]); break;
-    case LAB_KERNEL_SPSC_PUSH: spsc_push(order, p[1], p[2]); break;
-    case LAB_KERNEL_SPSC_POP: spsc_pop(order, p[1], p[2]); break;
-    case LAB_KERNEL_MPMC_PUSH: mpmc_push(order, p[1], p[2]); break;
-    case LAB_KERNEL_MPMC_POP: mpmc_pop(order, p[1], p[2]); break;
-    default: break;
+    case LAB_KERNEL_SEQLOCK_WRITE:
+      seqlock_write(order, p[1]);
+      break;
+    case LAB_KERNEL_SEQLOCK_READ:
+      seqlock_read(order, p[1]);
+      break;
+    case LAB_KERNEL_TICKET_LOCK:
+      ticket_lock(order, p[1]);
+      break;
+    case LAB_KERNEL_SPSC_PUSH:
+      spsc_push(order, p[1], p[2]);
+      break;
+    case LAB_KERNEL_SPSC_POP:
+      spsc_pop(order, p[1], p[2]);
+      break;
+    case LAB_KERNEL_MPMC_PUSH:
+      mpmc_push(order, p[1], p[2]);
+      break;
+    case LAB_KERNEL_MPMC_POP:
+      mpmc_pop(order, p[1], p[2]);
+      break;
+    default:
+      break;
   }
 }

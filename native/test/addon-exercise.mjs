@@ -132,6 +132,30 @@ function thread() {
   if (isMainThread) addon.injectFault('', 0, 0);
 }
 
+/** One repetition of a lone C actor of the lab: the words are those of shared/lab/control.ts. */
+function lab() {
+  const [CONTROL, BLOCK, DATA] = [0x40_0000, 0x40_0400, 0x80_0000];
+  const { buffer } = addon.mapMemory({ size: DATA + 0x1_0000, kind: 'anonymous', name: 'lab' });
+  const control = new Int32Array(buffer, CONTROL, 128);
+  const block = new Uint32Array(buffer, BLOCK, 256);
+  const run = (kernel, ...params) => {
+    control.set([0], 32);
+    control.set([1], 64);
+    block.set(params, 16);
+    block[0] = kernel;
+    addon.labRun(buffer, 0);
+    return block[2 * 36];
+  };
+  for (const [kernel, ...params] of [[1, 4096, 1], [2, 4096, 1, 5], [3, 4096, 1, DATA], [4, 4096, 1, DATA, DATA], [5, 4096, 1, 64]])
+    assert.ok(run(kernel, DATA + 0xf000, ...params) > 0);
+  for (const kernel of [8, 9, 10, 11, 13]) assert.equal(run(kernel, DATA, 10), 10);
+  throws('ERR_OUT_OF_RANGE', () => run(1, DATA + 0xf008, 4096, 1));
+  throws('ERR_OUT_OF_RANGE', () => run(0));
+  throws('ERR_OUT_OF_RANGE', () => addon.labRun(buffer, 32));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.labRun(new ArrayBuffer(8), 0));
+  throws('ERR_BUFFER_TOO_SMALL', () => addon.labRun(new SharedArrayBuffer(8), 0));
+}
+
 /** A VM whose guest writes to port 0x10 and then halts; the vCPU is the calling thread's. */
 function machine(run) {
   const system = addon.openSystem(device);
@@ -260,6 +284,7 @@ memory();
 bitmaps();
 pageTracker();
 thread();
+lab();
 if (existsSync(device)) {
   vcpus();
   rings();

@@ -70,7 +70,7 @@ async function standalone(name, flags) {
 /** The addon of binding.gyp in a tree of its own, so that the ordinary build stays as it is. */
 function copyAddon() {
   const tree = join(OUT, 'addon');
-  for (const name of ['binding.gyp', 'binding', 'kvm', 'sys'])
+  for (const name of ['binding.gyp', 'binding', 'kvm', 'lab', 'sys'])
     cpSync(join('native', name), join(tree, name), { recursive: true });
   return tree;
 }

@@ -9,7 +9,7 @@ import { LAB_BLOCK, LAB_CONTROL, LAB_LAYOUT, LAB_OVER, LAB_RESULT } from '../../
 import { LAB_KERNELS, type LabKernel } from '../../shared/lab/kernels.ts';
 import { codeOf } from '../errors.ts';
 
-const test = suite('lab native');
+const test = suite('native lab');
 const DATA_BYTES = 0x1_0000;
 const END = LAB_LAYOUT.DATA + DATA_BYTES;
 const ACTOR = 3;
