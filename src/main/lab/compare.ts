@@ -16,7 +16,7 @@ export interface ComparedRow {
   readonly b?: Row;
   /** What was compared: the ratios to the C baseline where both rows have them, else the values. Absent for 'only in …'. */
   readonly by?: 'ratio' | 'value';
-  /** median of b / median of a - 1: 0.1 = 10 % more of the row's unit, whether that is better or not. */
+  /** median of b / median of a - 1: 0.1 = 10 % more of the row's unit, whether that is better or not. This and what follows: absent where a median is 0. */
   readonly change?: number;
   /** How much faster b is: above 1 faster, below 1 slower, whatever the unit. */
   readonly speedup?: number;
@@ -137,18 +137,18 @@ function compareRows(a: Row, b: Row, byRatio: boolean, floor: number): ComparedR
   const distance = Math.max(speedup, 1 / speedup) - 1;
   const needed = Math.max(floor, halfWidth(one) + halfWidth(two));
   const notes = [...new Set([...a.doubts.map(doubt => `a: ${doubt}`), ...b.doubts.map(doubt => `b: ${doubt}`)])];
-  let verdict: Verdict;
-  if (!Number.isFinite(distance)) {
-    verdict = 'doubtful';
+  const common = { id: a.id, a, b, by: byRatio ? 'ratio' : 'value', notes } as const;
+  if (!Number.isFinite(distance) || !Number.isFinite(needed)) {
     notes.push('a median is 0: nothing to compare');
-  } else if (apart && distance >= floor) {
-    verdict = notes.length > 0 ? 'doubtful' : speedup > 1 ? 'faster' : 'slower';
-  } else if (needed > BLUNT) {
+    return { ...common, verdict: 'doubtful' };
+  }
+  let verdict: Verdict = 'same';
+  if (apart && distance >= floor) verdict = notes.length > 0 ? 'doubtful' : speedup > 1 ? 'faster' : 'slower';
+  else if (needed > BLUNT) {
     verdict = 'doubtful';
     notes.push(`only a difference above ${Math.round(needed * 100)} % could have been seen`);
-  } else verdict = 'same';
-  const change = two.median / one.median - 1;
-  return { id: a.id, verdict, a, b, by: byRatio ? 'ratio' : 'value', change, speedup, needed, notes };
+  }
+  return { ...common, verdict, change: two.median / one.median - 1, speedup, needed };
 }
 
 const COMPARED_FACTS = ['cpu', 'cpus', 'memoryBytes', 'kernel', 'kvm', 'node', 'v8', 'governor'] as const;
