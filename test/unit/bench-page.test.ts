@@ -14,7 +14,7 @@ import { benchPage } from '../../src/main/cli/bench-page.ts';
 import { fileSuite } from '../harness.ts';
 import { labReport } from '../lab-report.ts';
 
-const WORKLOADS = [{ suite: 'stream', name: 'triad', title: 'three streams', model: 'What it measures.' }];
+const WORKLOADS = [{ suite: 'stream', name: 'triad', title: 'three streams', model: 'What `it` <measures>.' }];
 
 const between = (text: string, start: string, end: string) => {
   const rest = text.slice(text.indexOf(start) + start.length);
@@ -32,7 +32,7 @@ test('it says what was run, where, and what was not measured', () => {
   assert.match(html, /2 × Invented CPU &lt;9000&gt;/);
   assert.match(html, /1\.2 % of CPU time stolen/);
   assert.match(html, /wake-ups\/ioeventfd: the library has none/);
-  assert.match(html, /three streams.*\n<p>What it measures\.<\/p>/);
+  assert.match(html, /three streams.*\n<p>What <code>it<\/code> &lt;measures&gt;\.<\/p>/);
   assert.match(html, /&quot;seed&quot;: 12345/);
   assert.not.match(html, /\{\{/);
   assert.not.match(between(html, '<body>', '<script'), /undefined|NaN/);

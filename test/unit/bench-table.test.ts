@@ -37,9 +37,17 @@ test('doubts that differ in figures alone are one line, which has their range', 
 });
 
 test('percentiles and litmus verdicts are there', () => {
-  assert.match(text, /js:1\/? +10,000 +11\.7 µs +15\.2 µs +26\.1 µs +33\.3 µs +56\.7 µs/);
+  assert.match(text, /^ {2}guest:1\+js:1 +10,000 +11\.7 µs +15\.2 µs +26\.1 µs +33\.3 µs +56\.7 µs$/m);
   assert.match(text, /^SB +plain +guest ‖ js +1,000,000 +r0=0 r1=0 +allowed, seen 4,321 per million$/m);
   assert.match(benchTable(labReport({ failing: true })), /FORBIDDEN, yet seen: r0=0 r1=0 \(2 times\)/);
+});
+
+test('few samples do not tell the rare', () => {
+  const report = labReport();
+  const few = report.rows.map(row =>
+    row.latency === undefined ? row : { ...row, latency: { ...row.latency, count: 50 } },
+  );
+  assert.match(benchTable({ ...report, rows: few }), /^ {2}guest:1\+js:1 +50 +11\.7 µs +15\.2 µs +– +– +56\.7 µs$/m);
 });
 
 test('an interrupted run says so, and one without rows is no error', () => {

@@ -9,6 +9,8 @@ const COLOUR_OF: Readonly<Record<string, number>> = { js: 0, wasm: 1, guest: 2, 
 const FIRST_OTHER_COLOUR = 4;
 /** A curve over a parameter says something from so many values on. */
 const PARAMETER_VALUES_MIN = 3;
+/** A distribution of fewer samples has no shape. */
+const SAMPLES_MIN = 100;
 /** More curves than that are not told apart in a chart. */
 const CURVES_MAX = 8;
 /** Axes are logarithmic from such a ratio of largest to smallest on. */
@@ -71,10 +73,22 @@ function numbersText({ parameters }: Row, axis?: string): string {
 }
 
 /** Parameters that are words: they are told apart within a chart, not by a chart each. */
-function wordsText({ parameters }: Row): string {
-  return parametersText(
-    Object.fromEntries(Object.entries(parameters).filter(([, value]) => typeof value === 'string')),
-  );
+function wordsText({ parameters }: Row, isTold: (name: string) => boolean = () => true): string {
+  const entries = Object.entries(parameters).filter(([name, value]) => typeof value === 'string' && isTold(name));
+  return parametersText(Object.fromEntries(entries));
+}
+
+/** Puts to a curve's name the words that are not the same in all rows of its chart. */
+function labeller(rows: readonly Row[]): (name: string, row: Row | undefined) => string {
+  const told = varying(rows);
+  return (name, row) =>
+    row === undefined ? name : [name, wordsText(row, parameter => told.includes(parameter))].filter(Boolean).join(', ');
+}
+
+/** The parameters that are not the same in all rows. */
+export function varying(rows: readonly Row[]): string[] {
+  const names = new Set(rows.flatMap(({ parameters }) => Object.keys(parameters)));
+  return [...names].filter(name => new Set(rows.map(({ parameters }) => parameters[name])).size > 1);
 }
 
 /** What is a curve of its own: the kinds of actors, and words. */
@@ -103,26 +117,23 @@ function valueChart(of: {
   const medians = rows.map(({ value }) => value.median);
   const isLog = Math.min(...medians) > 0 && Math.max(...medians) >= LOG_FROM * Math.min(...medians);
   const used = new Set<number>();
-  const byWords = groupBy(rows, wordsText);
-  // Words that all rows share are in the title, or in the table's heading.
-  const named = (name: string, words: string) => (byWords.length > 1 && words !== '' ? `${name}, ${words}` : name);
+  const byWords = groupBy(rows, row => wordsText(row)).map(([, members]) => members);
+  const named = labeller(rows);
   const curves = groupBy(rows, curveKey).map(([, members]) => {
-    const [first] = members;
-    const kinds = first === undefined ? '' : kindsOf(first);
-    const name = named(kinds, first === undefined ? '' : wordsText(first));
-    return estimateCurve(name, colourFor(kinds, used), members, xOf, ({ value }) => value);
+    const kinds = members.map(kindsOf)[0] ?? '';
+    return estimateCurve(named(kinds, members[0]), colourFor(kinds, used), members, xOf, ({ value }) => value);
   });
   for (const peer of new Set(rows.flatMap(row => Object.keys(row.peers ?? {}))))
-    for (const [words, members] of byWords)
-      curves.push(
-        estimateCurve(named(peer, words), colourFor(peer, used), members, xOf, row => row.peers?.[peer], true),
-      );
+    for (const members of byWords) {
+      const colour = colourFor(peer, used);
+      curves.push(estimateCurve(named(peer, members[0]), colour, members, xOf, row => row.peers?.[peer], true));
+    }
   // Where C threads are measured as actors of their own, their curve is there already.
   if (!rows.some(row => kindsOf(row) === 'c'))
-    for (const [words, members] of byWords) {
+    for (const members of byWords) {
       if (members.every(({ baseline }) => baseline === undefined)) continue;
       const colour = colourFor('c', used);
-      curves.push(estimateCurve(named('C baseline', words), colour, members, xOf, ({ baseline }) => baseline, true));
+      curves.push(estimateCurve(named('C baseline', members[0]), colour, members, xOf, row => row.baseline, true));
     }
   const y: Axis = { label: UNITS[unit], quantity: unit === 'ns' ? 'ns' : 'number', isLog };
   return { title, x, y, shape: 'lines', curves: curves.filter(({ points }) => points.length > 0) };
@@ -165,16 +176,17 @@ const LATENCY_AXIS: Axis = { label: 'latency', quantity: 'ns', isLog: true };
 
 /** A histogram, and the share of samples that took longer. */
 function latencyCharts(rows: readonly Row[]): Draft[] {
-  const measured = rows.filter(({ latency }) => latency !== undefined && latency.count > 0);
+  const measured = rows.filter(({ latency }) => latency !== undefined && latency.count >= SAMPLES_MIN);
   return grouped(measured, numbersText, rowKey).flatMap(([parameters, group]) => {
     const curvesOf = (pointsOf: (latency: Latency) => [number, number][]): Curve[] => {
       const used = new Set<number>();
+      const named = labeller(group);
       return group.flatMap(row =>
         row.latency === undefined
           ? []
           : [
               {
-                name: rowKey(row),
+                name: named(row.actors, row),
                 colour: colourFor(row.actors, used),
                 isDashed: false,
                 points: pointsOf(row.latency),
@@ -243,6 +255,7 @@ function timeCharts(rows: readonly Row[]): Draft[] {
     const having = rows.filter(row => seriesOf(row) !== undefined);
     return grouped(having, numbersText, rowKey).map(([parameters, group]) => {
       const used = new Set<number>();
+      const named = labeller(group);
       const unit = group.map(row => seriesOf(row)?.unit).find(text => text !== undefined) ?? '';
       return {
         title: titleOf(group, [`${name} over time`, parameters]),
@@ -250,7 +263,7 @@ function timeCharts(rows: readonly Row[]): Draft[] {
         y: { label: unit, quantity: 'number', isLog: false } as const,
         shape: 'lines' as const,
         curves: group.map(row => ({
-          name: rowKey(row),
+          name: named(row.actors, row),
           colour: colourFor(row.actors, used),
           isDashed: false,
           points: seriesOf(row)?.points ?? [],

@@ -8,7 +8,7 @@ import { messageOf } from '../../../shared/errors.ts';
 import type { ComparedRow, Comparison, Verdict } from '../lab/compare.ts';
 import type { LabReport } from '../lab/report.ts';
 import { framed } from './bench-page.ts';
-import { factList, forest, htmlTable, machineFacts, runFacts } from './bench-sections.ts';
+import { FOREST_HEAD, factList, forest, htmlTable, machineFacts, runFacts } from './bench-sections.ts';
 import { plainTable } from './bench-table.ts';
 import { estimateText, percent, ratioText, UNITS } from './bench-text.ts';
 import { escapeText } from './html.ts';
@@ -172,7 +172,7 @@ export function comparisonPage(comparison: Comparison, a: ReportFile, b: ReportF
     `<td class="${CLASSES[row.verdict]}">${MARKS[row.verdict]}</td>`,
     `<td class="wrap quiet">${escapeText(row.notes.join('; '))}</td>`,
   ]);
-  const head = ['row', 'a', 'b', '', 'speed of b', 'seen from', '¼ … 1 … 4', 'verdict', 'notes'];
+  const head = ['row', 'a', 'b', '', 'speed of b', 'seen from', FOREST_HEAD, 'verdict', 'notes'];
   const caveats = comparison.caveats.map(caveat => `<li>${escapeText(caveat)}</li>`).join('');
   const body = [
     `<p><b>${countsText(comparison)}</b></p>`,

@@ -81,7 +81,7 @@ function suiteSection(
     const text = workloads.find(candidate => candidate.suite === suite && candidate.name === workload);
     return [
       `<h3>${escapeText(workload)}${text === undefined ? '' : `: ${escapeText(text.title)}`}</h3>`,
-      text === undefined ? '' : `<p>${escapeText(text.model)}</p>`,
+      text === undefined ? '' : `<p>${prose(text.model)}</p>`,
       own.length === 0 ? '' : `<div class="charts">${own.map(chartPlace).join('\n')}</div>`,
       rowsTable(ofWorkload),
       latencyTable(ofWorkload),
@@ -89,6 +89,9 @@ function suiteSection(
   });
   return `<h2 id="${anchor(suite)}">${escapeText(suite)}</h2>\n${parts.join('\n')}`;
 }
+
+/** Text in which what stands between backquotes is code. */
+const prose = (text: string) => escapeText(text).replace(/`([^`]+)`/g, '<code>$1</code>');
 
 function chartPlace({ id, title, x, y }: Chart): string {
   const description = escapeText(`${title}: ${y.label} by ${x.label}; the figures are in the table`);

@@ -1,19 +1,20 @@
 // Parts of the lab's page that are text and need no script: rows with intervals, latencies, the litmus matrix, facts. Report in, HTML
 // out. Main thread; pure.
 
-import type { Interval, LabReport, Latency, LitmusRow, Row } from '../lab/report.ts';
-import { groupBy } from './bench-charts.ts';
+import type { Interval, LabReport, LitmusRow, Row } from '../lab/report.ts';
+import { groupBy, varying } from './bench-charts.ts';
 import { factLines } from './bench-table.ts';
 import {
   durationText,
   figure,
   intervalText,
+  PERCENTILE_NAMES,
   parameterText,
   percent,
+  percentileTexts,
   ratioText,
   sideOfOne,
   targetFinding,
-  timeText,
   UNITS,
 } from './bench-text.ts';
 import { escapeText } from './html.ts';
@@ -57,29 +58,25 @@ export const machineFacts = ({ machine }: LabReport): string => factList(factLin
 /** One workload's rows. Parameters that all rows share are said above the table, not in each row. */
 export function rowsTable(rows: readonly Row[]): string {
   const names = [...new Set(rows.flatMap(({ parameters }) => Object.keys(parameters)))];
-  const textOf = ({ parameters }: Row, name: string) => {
-    const value = parameters[name];
-    return value === undefined ? '' : parameterText(name, value);
-  };
-  const varying = names.filter(name => new Set(rows.map(row => textOf(row, name))).size > 1);
-  const shared = names.filter(name => !varying.includes(name));
+  const told = varying(rows);
+  const shared = names.filter(name => !told.includes(name));
   const peers = [...new Set(rows.flatMap(row => Object.keys(row.peers ?? {})))];
   const unit = rows[0] === undefined ? '' : UNITS[rows[0].unit];
   const hasRatio = rows.some(({ ratio }) => ratio !== undefined);
   const hasDoubts = rows.some(({ doubts }) => doubts.length > 0);
   const head = [
     'actors',
-    ...varying.map(escapeText),
+    ...told.map(escapeText),
     `median, ${unit}`,
     '95 % interval',
     'CV',
-    ...(hasRatio ? ['C threads', 'ratio to C', 'interval', '¼ … 1 … 4'] : []),
+    ...(hasRatio ? ['C threads', 'ratio to C', 'interval', FOREST_HEAD] : []),
     ...peers.map(escapeText),
     ...(hasDoubts ? ['doubts'] : []),
   ];
   const cells = rows.map(row => [
     escapeText(row.actors),
-    ...varying.map(name => escapeText(textOf(row, name))),
+    ...told.map(name => escapeText(cellText(row, name))),
     figure(row.value.median),
     intervalText(row.value.interval),
     percent(row.value.variation),
@@ -90,9 +87,10 @@ export function rowsTable(rows: readonly Row[]): string {
     }),
     ...(hasDoubts ? [`<td class="wrap warn">${escapeText(row.doubts.join('; '))}</td>`] : []),
   ]);
-  const firstNumber = 1 + varying.length;
-  const numbers = head.map((_, index) => index).filter(index => index >= firstNumber);
-  const common = shared.map(name => `${name} ${rows[0] === undefined ? '' : textOf(rows[0], name)}`).join(', ');
+  const words = ['actors', 'doubts', FOREST_HEAD, ...told.map(escapeText)];
+  const numbers = head.flatMap((text, index) => (words.includes(text) ? [] : [index]));
+  const [first] = rows;
+  const common = first === undefined ? '' : shared.map(name => `${name} ${cellText(first, name)}`).join(', ');
   const better = rows[0]?.better === 'lower' ? 'Lower is better.' : 'Higher is better.';
   const note = common === '' ? better : `${better} In all rows: ${common}.`;
   return `<p class="quiet">${escapeText(note)}</p>${htmlTable(head, cells, numbers)}`;
@@ -111,6 +109,7 @@ function ratioCells(row: Row): string[] {
   ];
 }
 
+export const FOREST_HEAD = '¼ … 1 … 4';
 const FOREST_WIDTH = 132;
 const FOREST_EDGE = 6;
 
@@ -132,29 +131,23 @@ export function forest({ median, low, high }: Interval & { readonly median: numb
 
 /** Percentiles of rows that have single latencies; '' without any. */
 export function latencyTable(rows: readonly Row[]): string {
-  const measured = rows.flatMap(({ actors, parameters, latency }) =>
-    latency === undefined ? [] : [{ actors, parameters, latency }],
-  );
+  const measured = rows.filter(({ latency }) => latency !== undefined);
   if (measured.length === 0) return '';
-  const percentiles: readonly (readonly [string, (latency: Latency) => number])[] = [
-    ['p50', latency => latency.p50],
-    ['p90', latency => latency.p90],
-    ['p99', latency => latency.p99],
-    ['p99.9', latency => latency.p999],
-    ['max', latency => latency.max],
-  ];
-  const head = ['latency, actors', 'parameters', 'samples', ...percentiles.map(([name]) => name)];
-  const cells = measured.map(({ actors, parameters, latency }) => [
-    escapeText(actors),
-    escapeText(
-      Object.entries(parameters)
-        .map(([name, value]) => `${name} ${parameterText(name, value)}`)
-        .join(', '),
-    ),
-    latency.count.toLocaleString('en-US'),
-    ...percentiles.map(([, pick]) => timeText(pick(latency))),
+  const told = varying(measured);
+  const cells = measured.map(row => [
+    escapeText(row.actors),
+    ...told.map(name => escapeText(cellText(row, name))),
+    ...(row.latency === undefined ? [] : [row.latency.count.toLocaleString('en-US'), ...percentileTexts(row.latency)]),
   ]);
-  return htmlTable(head, cells, [2, 3, 4, 5, 6, 7]);
+  const head = ['latency, actors', ...told.map(escapeText), 'samples', ...PERCENTILE_NAMES];
+  const numbers = head.map((_, index) => index).filter(index => index > told.length);
+  return htmlTable(head, cells, numbers);
+}
+
+/** A parameter in a cell of its own; '' where a row has none of that name. */
+function cellText({ parameters }: Row, name: string): string {
+  const value = parameters[name];
+  return value === undefined ? '' : parameterText(name, value);
 }
 
 /** A row for each test and kind of access, a column for each set of actors; then every outcome with its reason. */

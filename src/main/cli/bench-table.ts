@@ -3,13 +3,15 @@
 
 import { table } from 'table';
 import type { LabReport, LitmusRow, MachineFacts, Row } from '../lab/report.ts';
-import { groupBy } from './bench-charts.ts';
+import { groupBy, varying } from './bench-charts.ts';
 import {
   durationText,
   figure,
   intervalText,
+  PERCENTILE_NAMES,
   parametersText,
   percent,
+  percentileTexts,
   ratioText,
   targetFinding,
   timeText,
@@ -145,19 +147,22 @@ function together(texts: readonly string[]): string {
 }
 
 function latencyTable(rows: readonly Row[]): string {
-  const lines = rows.flatMap(({ id, latency }) =>
-    latency === undefined
-      ? []
-      : [
-          [
-            id,
-            latency.count.toLocaleString('en-US'),
-            ...[latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(timeText),
-          ],
-        ],
-  );
-  const head = ['latency', 'samples', 'p50', 'p90', 'p99', 'p99.9', 'max'];
-  return `\n${plainTable([head, ...lines], [left, right, right, right, right, right, right])}`;
+  const lines: string[][] = [['latency', 'samples', ...PERCENTILE_NAMES]];
+  const headings: number[] = [];
+  for (const [name, ofWorkload] of groupBy(rows, ({ suite, workload }) => `${suite}/${workload}`)) {
+    const measured = ofWorkload.filter(({ latency }) => latency !== undefined);
+    if (measured.length === 0) continue;
+    const told = varying(measured);
+    headings.push(lines.length);
+    lines.push([name, ...Array.from({ length: 6 }, () => '')]);
+    for (const { actors, parameters, latency } of measured) {
+      if (latency === undefined) continue;
+      const own = parametersText(Object.fromEntries(Object.entries(parameters).filter(([key]) => told.includes(key))));
+      const who = [actors, own].filter(Boolean).join(', ');
+      lines.push([`  ${who}`, latency.count.toLocaleString('en-US'), ...percentileTexts(latency)]);
+    }
+  }
+  return `\n${plainTable(lines, [left, right, right, right, right, right, right], headings)}`;
 }
 
 function litmusTable(litmus: readonly LitmusRow[]): string {

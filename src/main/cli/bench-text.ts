@@ -1,6 +1,6 @@
 // How figures of the lab are written, on the terminal and in pages: values with their units, intervals, parameters. Main thread; pure.
 
-import type { Estimate, Interval, LitmusRow, Row, Unit } from '../lab/report.ts';
+import type { Estimate, Interval, Latency, LitmusRow, Row, Unit } from '../lab/report.ts';
 import { showSize } from './values.ts';
 
 export const UNITS: Readonly<Record<Unit, string>> = {
@@ -76,6 +76,22 @@ export function sideOfOne({ interval }: Estimate, better: Row['better']): 'faste
   if (interval.low > 1) return better === 'higher' ? 'faster' : 'slower';
   if (interval.high < 1) return better === 'higher' ? 'slower' : 'faster';
   return undefined;
+}
+
+/** Percentiles of latencies, and how many samples it takes that a percentile is more than the longest of them. */
+const PERCENTILES: readonly (readonly [name: string, samples: number, (latency: Latency) => number])[] = [
+  ['p50', 2, latency => latency.p50],
+  ['p90', 20, latency => latency.p90],
+  ['p99', 200, latency => latency.p99],
+  ['p99.9', 2000, latency => latency.p999],
+  ['max', 1, latency => latency.max],
+];
+
+export const PERCENTILE_NAMES = PERCENTILES.map(([name]) => name);
+
+/** In the order of their names; '–' for what so few samples cannot tell. */
+export function percentileTexts(latency: Latency): string[] {
+  return PERCENTILES.map(([, samples, pick]) => (latency.count < samples ? '–' : timeText(pick(latency))));
 }
 
 /** What the outcome that a litmus test is about came to, in words. */
