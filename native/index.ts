@@ -138,6 +138,12 @@ export interface NativeVcpu {
   translate(linear: bigint): bigint | undefined;
   interrupt(vector: number): void;
   nmi(): void;
+  /**
+   * KVM_RUN in a loop of C, the lab's baseline: until the guest reads `port` (0; the next run completes that read with whatever the run page holds). Writes
+   * to ports and to addresses without memory are counted in `writes`, one word of shared memory. Otherwise -errno (-EINTR: kicked, call
+   * again), or the reason of an exit that is neither. No statistics; not for VMs with dirty rings. Blocks.
+   */
+  runToPort(port: number, writes: Uint8Array): number;
   close(): void;
 }
 

@@ -97,6 +97,7 @@ Napi::ObjectReference VcpuHandle::Prototype(Napi::Env env) {
                                Method<&VcpuHandle::Translate>("translate"),
                                Method<&VcpuHandle::Interrupt>("interrupt"),
                                Method<&VcpuHandle::Nmi>("nmi"),
+                               Method<&VcpuHandle::RunToPort>("runToPort"),
                                Method<&VcpuHandle::Close>("close"),
                            });
 }
@@ -246,6 +247,19 @@ Napi::Value VcpuHandle::Interrupt(const Napi::CallbackInfo& info) {
 Napi::Value VcpuHandle::Nmi(const Napi::CallbackInfo& info) {
   if (!vcpu().open()) return ThrowDisposed(info.Env(), "vCPU");
   return UndefinedOrThrow(info.Env(), vcpu().Nmi());
+}
+
+Napi::Value VcpuHandle::RunToPort(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t port = args.U32(0, "port", UINT16_MAX);
+  const std::span<uint8_t> writes = args.SharedBytes(1, "writes");
+  if (args.failed()) return {};
+  if (writes.size() != sizeof(uint32_t) || reinterpret_cast<uintptr_t>(writes.data()) % alignof(uint32_t) != 0)
+    return ThrowRange(info.Env(), "writes must be one word of 4 bytes, aligned");
+  if (!vcpu().open()) return ThrowDisposed(info.Env(), "vCPU");
+  // SAFETY: size and alignment checked; the argument keeps the buffer alive during the call.
+  auto* word = reinterpret_cast<uint32_t*>(writes.data());
+  return Number(info.Env(), vcpu().RunToPort(static_cast<uint16_t>(port), word));
 }
 
 Napi::Value VcpuHandle::Close(const Napi::CallbackInfo& info) {

@@ -41,6 +41,7 @@ class VcpuHandle {
   Napi::Value Translate(const Napi::CallbackInfo& info);
   Napi::Value Interrupt(const Napi::CallbackInfo& info);
   Napi::Value Nmi(const Napi::CallbackInfo& info);
+  Napi::Value RunToPort(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
  private:

@@ -122,6 +122,30 @@ int Vcpu::Run() {
   return -errnum;
 }
 
+int Vcpu::RunToPort(uint16_t port, uint32_t* writes) {
+  for (;;) {
+    if (ioctl(fd_.get(), KVM_RUN, 0) < 0) {
+      const int errnum = errno;
+      if (errnum == EINTR || errnum == EAGAIN) ClearImmediateExit();
+      return -errnum;
+    }
+    switch (run_->exit_reason) {
+      case KVM_EXIT_IO:
+        if (run_->io.direction == KVM_EXIT_IO_IN) return run_->io.port == port ? 0 : KVM_EXIT_IO;
+        break;
+      case KVM_EXIT_MMIO:
+        if (run_->mmio.is_write == 0) return KVM_EXIT_MMIO;
+        break;
+      case KVM_EXIT_UNKNOWN:
+        return KVM_EXIT_INTERNAL_ERROR;
+      default:
+        return static_cast<int>(run_->exit_reason);
+    }
+    // One writer, this thread; read by others when it has come to the port.
+    __atomic_store_n(writes, *writes + 1, __ATOMIC_RELAXED);
+  }
+}
+
 void Vcpu::ClearImmediateExit() {
   // Sequentially consistent, which is a full barrier on x86: the caller's next load of its request word must not be
   // satisfied before this store is visible. With a plain store, a kicker that stores a request and sets

@@ -61,6 +61,12 @@ class Vcpu {
    */
   int Run();
   /**
+   * KVM_RUN, over and over, until the guest reads `port`: 0. Writes to ports and to addresses without memory are counted
+   * in `writes`, and do nothing else: the lab's baseline of an exit. -errno as Run(), without its statistics; any other
+   * exit: its reason (none is 0). Not for VMs with dirty rings.
+   */
+  int RunToPort(uint16_t port, uint32_t* writes);
+  /**
    * What failed when Run() returned an error that is neither -EINTR nor -EAGAIN: "KVM_RUN", or "KVM_RESET_DIRTY_RINGS"
    * for a full ring that could not be emptied. Nothing is lost then, and the next Run() tries again.
    */

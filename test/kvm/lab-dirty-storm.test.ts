@@ -27,9 +27,19 @@ test('sizes that are too small for it are said', () => {
   assert.is(small.skipped.length, 1);
 });
 
-for (const variant of variants) {
-  test(`${variant.actors}, ${text(variant.parameters)}: writes are harvested round by round`, async () => {
-    await using open = await variant.open();
+const sides = variants.flatMap(({ actors, parameters, open, openBaseline }) => {
+  const name = `${actors}, ${text(parameters)}`;
+  return openBaseline === undefined
+    ? [{ name, open }]
+    : [
+        { name, open },
+        { name: `${name}, baseline`, open: openBaseline },
+      ];
+});
+
+for (const side of sides) {
+  test(`${side.name}: writes are harvested round by round`, async () => {
+    await using open = await side.open();
 
     for (let round = 0; round < 3; round++) {
       const { value, latenciesNs } = await open.repeat(1);

@@ -7,9 +7,15 @@ import { labContext } from '../lab-context.ts';
 
 const test = kvmSuite('lab: region churn');
 
-for (const variant of regionChurn.variants(labContext())) {
-  test(`${variant.actors}, ${variant.parameters['load']}: a time for each change, repetition after repetition`, async () => {
-    await using open = await variant.open();
+const sides = regionChurn.variants(labContext()).flatMap(({ actors, parameters: { load }, open, openBaseline }) => [
+  { name: `${actors}, ${load}`, open },
+  { name: `${actors}, ${load}, baseline`, open: async () => openBaseline?.() },
+]);
+
+for (const side of sides) {
+  test(`${side.name}: a time for each change, repetition after repetition`, async () => {
+    await using open = await side.open();
+    assert.ok(open);
 
     for (const scale of [1, 5, 20]) {
       const { value, latenciesNs } = await open.repeat(scale);

@@ -21,9 +21,10 @@ import { MIB, PAGE_SIZE } from '../../../../shared/units.ts';
 import { deviceModule } from '../../devices/device-module.ts';
 import { flat } from '../../images/flat.ts';
 import type { DirtyTrackingOptions } from '../../memory/dirty-selection.ts';
-import type { KvmMemory } from '../../memory/kvm-memory.ts';
+import { KvmMemory } from '../../memory/kvm-memory.ts';
 import { VirtualMachine } from '../../vm/virtual-machine.ts';
 import { distFile } from '../../vm/worker-file.ts';
+import { BareVm } from './bare-vm.ts';
 import { stormCode } from './storm-guest.ts';
 
 /** Code, orders, tables and stacks. */
@@ -43,6 +44,9 @@ export interface StormOptions {
   readonly tracking?: DirtyTrackingOptions;
 }
 
+/** As StormOptions, without what the baseline has not. */
+export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data'>;
+
 /** One vCPU's order. Pages are counted from STORM_DATA on, `pages` is a power of two. */
 export type StormOrder =
   | { readonly kind: 'pio' | 'mmio' | 'bell'; readonly count: number }
@@ -60,10 +64,15 @@ export type StormOrder =
 export const labDevice = (name: 'storm-gate' | 'storm-sink' | 'storm-bell') =>
   distFile(`workers/lab/${name}-device.js`);
 
+/** What the vCPUs belong to: the library's machine, or the baseline's. */
+interface Host extends AsyncDisposable {
+  readonly memory: KvmMemory;
+  /** Rejects when a vCPU ends before its machine. */
+  readonly failed: Promise<never>;
+}
+
 export class StormMachine implements AsyncDisposable {
-  readonly state: SharedArrayBuffer;
-  readonly #vm: VirtualMachine;
-  readonly #failed: Promise<never>;
+  readonly #host: Host;
   readonly #states: readonly { readonly words: Int32Array; readonly times: Float64Array }[];
   readonly #orders: readonly Int32Array[];
   #round = 0;
@@ -86,40 +95,61 @@ export class StormMachine implements AsyncDisposable {
       ...(cpus.length === 0 ? {} : { affinity: Array.from({ length: vcpus }, (_, i) => [cpus[i % cpus.length] ?? 0]) }),
       ...(tracking === undefined ? {} : { dirtyTracking: tracking }),
     });
-    try {
+    const failed = vm.finished.then((result): never => {
+      throw new HypervisorError('ERR_LAB_ACTOR', `the lab's guest ended: ${result.reason}`, { cause: result.error });
+    });
+    // It also ends when it is disposed of; nobody waits for it then.
+    failed.catch(() => {});
+    const host = { memory: vm.memory, failed, [Symbol.asyncDispose]: () => vm[Symbol.asyncDispose]() };
+    return opened(host, state, async () => {
       if (data !== undefined) addSlots(vm.memory, data);
-      await vm.load(flat(stormCode(), { at: STORM_CODE, mode: 64, cpl: 3 }));
+      await vm.load(stormImage());
       await vm.start();
-      const machine = new StormMachine(vm, state);
-      await machine.#over(0);
-      return machine;
+    });
+  }
+
+  /** The same guest on the baseline's machine, which handles exits in C: no devices but the gate and a sink that counts. */
+  static async openBare(options: BareOptions): Promise<{ readonly machine: StormMachine; readonly vm: BareVm }> {
+    const { vcpus, cpus, data } = options;
+    const state = new SharedArrayBuffer(vcpus * STATE_BYTES);
+    const memory = new KvmMemory(LOW_MEMORY);
+    try {
+      if (data !== undefined) addSlots(memory, data);
+      const boots = await stormImage().load({ memory, vcpus });
+      const vm = new BareVm(memory, vcpus);
+      const close = async () => {
+        await vm[Symbol.asyncDispose]();
+        memory[Symbol.dispose]();
+      };
+      const host = { memory, failed: vm.failed, [Symbol.asyncDispose]: close };
+      return { vm, machine: await opened(host, state, async () => vm.start(boots, state, cpus)) };
     } catch (error) {
-      await vm[Symbol.asyncDispose]();
+      memory[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(vm: VirtualMachine, state: SharedArrayBuffer) {
-    this.#vm = vm;
-    this.state = state;
+  /** @internal Use open() or openBare(). */
+  constructor(host: Host, state: SharedArrayBuffer) {
+    this.#host = host;
     const vcpus = Array.from({ length: state.byteLength / STATE_BYTES }, (_, index) => index);
     this.#states = vcpus.map(index => ({
       words: new Int32Array(state, index * STATE_BYTES, TIMES_OFFSET / 4),
       times: new Float64Array(state, index * STATE_BYTES + TIMES_OFFSET, 2),
     }));
-    const orders = vm.memory.view(STORM_ORDERS, vcpus.length * ORDER_BYTES);
+    const orders = host.memory.view(STORM_ORDERS, vcpus.length * ORDER_BYTES);
     this.#orders = vcpus.map(
       index => new Int32Array(orders.buffer, orders.byteOffset + index * ORDER_BYTES, ORDER_BYTES / 4),
     );
-    this.#failed = vm.finished.then(result => {
-      throw new HypervisorError('ERR_LAB_ACTOR', `the lab's guest ended: ${result.reason}`, { cause: result.error });
-    });
-    // It also ends when it is disposed of; nobody waits for it then.
-    this.#failed.catch(() => {});
+  }
+
+  /** Resolves when all vCPUs sleep in their gates for the first time. @throws `ERR_LAB_ACTOR` */
+  arrived(): Promise<void> {
+    return this.#over(0);
   }
 
   get memory(): KvmMemory {
-    return this.#vm.memory;
+    return this.#host.memory;
   }
 
   /** Every vCPU carries out its order. Resolves with nanoseconds from the first one's start to the last one's end. @throws `ERR_LAB_ACTOR` */
@@ -162,7 +192,7 @@ export class StormMachine implements AsyncDisposable {
       if (performance.now() > limit) {
         throw new HypervisorError('ERR_LAB_ACTOR', `a vCPU made no store within ${ROUND_MS_MAX} ms`);
       }
-      await Promise.race([new Promise(resolve => setImmediate(resolve)), this.#failed]);
+      await Promise.race([new Promise(resolve => setImmediate(resolve)), this.#host.failed]);
     }
   }
 
@@ -182,7 +212,7 @@ export class StormMachine implements AsyncDisposable {
       Atomics.store(words, STATE.ROUND, ROUND_OVER);
       Atomics.notify(words, STATE.ROUND);
     }
-    await this.#vm[Symbol.asyncDispose]();
+    await this.#host[Symbol.asyncDispose]();
   }
 
   /** DONE is round + 1 once the vCPU sleeps in its gate after that round. */
@@ -191,13 +221,28 @@ export class StormMachine implements AsyncDisposable {
       for (let done = Atomics.load(words, STATE.DONE); done !== round + 1; done = Atomics.load(words, STATE.DONE)) {
         const woken = await Promise.race([
           Atomics.waitAsync(words, STATE.DONE, done, ROUND_MS_MAX).value,
-          this.#failed,
+          this.#host.failed,
         ]);
         if (woken === 'timed-out') {
           throw new HypervisorError('ERR_LAB_ACTOR', `a vCPU did not end its order within ${ROUND_MS_MAX} ms`);
         }
       }
     }
+  }
+}
+
+const stormImage = () => flat(stormCode(), { at: STORM_CODE, mode: 64, cpl: 3 });
+
+/** The machine on `host`, started, with its vCPUs in their gates. Closes the host when that fails. */
+async function opened(host: Host, state: SharedArrayBuffer, start: () => Promise<void>): Promise<StormMachine> {
+  const machine = new StormMachine(host, state);
+  try {
+    await start();
+    await machine.arrived();
+    return machine;
+  } catch (error) {
+    await machine[Symbol.asyncDispose]();
+    throw error;
   }
 }
 

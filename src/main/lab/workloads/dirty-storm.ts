@@ -61,9 +61,11 @@ const FREE_SHARE = 0.5;
 /** Those that fit into the free memory, in their order; the others are skipped. */
 function fitting(context: LabContext, all: readonly StormCase[]): StormCase[] {
   let left = freemem() * FREE_SHARE;
-  return all.filter(({ source, vcpus, bytes }) => {
-    if (bytes <= left) {
-      left -= bytes;
+  return all.filter(each => {
+    const { source, vcpus, bytes } = each;
+    const needed = isLog(each) ? 2 * bytes : bytes;
+    if (needed <= left) {
+      left -= needed;
       return true;
     }
     context.skip(
@@ -118,14 +120,18 @@ function stormVariant(context: LabContext, each: StormCase): Variant {
     unit: 'pages/s',
     better: 'higher',
     fixedScale: true,
+    ...(isLog(each) && { openBaseline: () => openBare(context, each) }),
     peers: peersOf(context, each),
     open: () => (source === 'host' ? openHost(bytes) : openStorm(context, each)),
   };
 }
 
+/** KVM's log, which the baseline and the kernel's test use as well. */
+const isLog = ({ source }: StormCase) => source === 'bitmap' || source === 'manual';
+
 /** The kernel's own test, with KVM's log, where somebody has built it. */
 function peersOf(context: LabContext, each: StormCase): NonNullable<Variant['peers']> {
-  if (!context.scenario.peers || (each.source !== 'bitmap' && each.source !== 'manual')) return {};
+  if (!context.scenario.peers || !isLog(each)) return {};
   const test = findDirtyLogTest();
   if (!test.found) {
     context.skip(`peer ${DIRTY_LOG_TEST}`, test.reason);
@@ -151,15 +157,21 @@ interface Round {
   readonly pagesMax: number;
 }
 
+/** What a harvest found, and how long it took: nanoseconds. */
+interface Found {
+  readonly pages: number;
+  readonly ns: number;
+}
+
 /** Rounds of writes and a harvest each. */
 class Storm {
-  readonly #memory: KvmMemory;
+  readonly #take: () => Found;
   readonly #rate = new TimeSeries('dirty rate', 'pages/s');
   readonly #harvest = new TimeSeries('harvest', 'ms');
   lastNs = 0;
 
-  constructor(memory: KvmMemory) {
-    this.#memory = memory;
+  constructor(take: () => Found) {
+    this.#take = take;
   }
 
   get series() {
@@ -169,24 +181,30 @@ class Storm {
   /** @throws `ERR_LAB_RESULT` when the harvest has fewer pages than were written, or more than there are */
   async repeat(write: () => Promise<Round> | Round) {
     const { ns, stores, pagesMin, pagesMax } = await write();
-    const start = process.hrtime.bigint();
-    const harvest = this.#memory.harvest();
-    const pairs = harvest.rangeArray();
-    let harvestNs = Number(process.hrtime.bigint() - start);
-    const found = dataPages(pairs);
-    const again = process.hrtime.bigint();
-    harvest.commit();
-    harvestNs += Number(process.hrtime.bigint() - again);
+    const found = this.#take();
     requireResult(
-      found >= pagesMin && found <= pagesMax,
-      () => `a harvest found ${found} pages where ${pagesMin} to ${pagesMax} were written`,
+      found.pages >= pagesMin && found.pages <= pagesMax,
+      () => `a harvest found ${found.pages} pages where ${pagesMin} to ${pagesMax} were written`,
     );
-    this.lastNs = ns + harvestNs;
+    this.lastNs = ns + found.ns;
     const value = (stores / this.lastNs) * 1e9;
     this.#rate.add(value);
-    this.#harvest.add(harvestNs / 1e6);
-    return { value, latenciesNs: [harvestNs] };
+    this.#harvest.add(found.ns / 1e6);
+    return { value, latenciesNs: [found.ns] };
   }
+}
+
+/** The library's harvest; counting its pages is not timed. */
+function takeHarvest(memory: KvmMemory): Found {
+  let start = process.hrtime.bigint();
+  const harvest = memory.harvest();
+  const pairs = harvest.rangeArray();
+  let ns = Number(process.hrtime.bigint() - start);
+  const pages = dataPages(pairs);
+  start = process.hrtime.bigint();
+  harvest.commit();
+  ns += Number(process.hrtime.bigint() - start);
+  return { pages, ns };
 }
 
 /** Pages in pairs of address and size; the guest's code and orders lie below the data. */
@@ -199,8 +217,8 @@ function dataPages(pairs: Float64Array): number {
 }
 
 async function openStorm(context: LabContext, each: StormCase): Promise<OpenVariant> {
-  const { source, vcpus, overlap, slots } = each;
-  const { part, pages } = layout(each);
+  const { source, vcpus, slots } = each;
+  const { pages } = layout(each);
   const machine = await StormMachine.open({
     vcpus,
     cpus: context.cpus,
@@ -208,15 +226,50 @@ async function openStorm(context: LabContext, each: StormCase): Promise<OpenVari
     // The ring is chosen with the VM.
     ...(source === 'ring' ? { tracking: TRACKING.ring } : {}),
   });
+  const { memory } = machine;
+  const start = () => {
+    if (source !== 'ring') memory.enableDirtyTracking(TRACKING[source]);
+    memory.harvest().commit();
+  };
+  return openOn(machine, context, each, start, () => takeHarvest(memory));
+}
+
+/** The baseline: KVM's log by its ioctls, exits in C. */
+async function openBare(context: LabContext, each: StormCase): Promise<OpenVariant> {
+  const { source, vcpus, slots } = each;
+  const { pages } = layout(each);
+  const data = { bytes: pages * PAGE_SIZE, slots: Math.min(slots, pages) };
+  const { machine, vm } = await StormMachine.openBare({ vcpus, cpus: context.cpus, data });
+  const start = () => {
+    if (source === 'manual') vm.useManualLog();
+    vm.startLog();
+  };
+  return openOn(machine, context, each, start, () => {
+    const begin = process.hrtime.bigint();
+    const found = vm.takeLog();
+    return { pages: found, ns: Number(process.hrtime.bigint() - begin) };
+  });
+}
+
+/** Rounds on a machine, which is closed with them. */
+async function openOn(
+  machine: StormMachine,
+  context: LabContext,
+  each: StormCase,
+  start: () => void,
+  take: () => Found,
+): Promise<OpenVariant> {
+  const { overlap, writes } = each;
+  const { part, pages } = layout(each);
   let seed = context.scenario.seed;
-  const touch = async (writes: number): Promise<Round> => {
+  const touch = async (share: number): Promise<Round> => {
     // Which of the pages are written, and in which order, differs from round to round and from vCPU to vCPU.
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     const ns = await machine.run(vcpu => ({
       kind: 'touch',
       firstPage: overlap ? 0 : vcpu * part,
       pages: part,
-      writes,
+      writes: share,
       seed: (seed + Math.imul(vcpu, 0x9e3779b9)) >>> 0,
     }));
     const stored = machine.stored();
@@ -226,13 +279,12 @@ async function openStorm(context: LabContext, each: StormCase): Promise<OpenVari
   try {
     // Mapped by the guest before it is measured: what is measured is tracking, not the first access.
     await touch(1);
-    if (source !== 'ring') machine.memory.enableDirtyTracking(TRACKING[source]);
-    machine.memory.harvest().commit();
+    start();
   } catch (error) {
     await machine[Symbol.asyncDispose]();
     throw error;
   }
-  const storm = new Storm(machine.memory);
+  const storm = new Storm(take);
   return {
     get lastNs() {
       return storm.lastNs;
@@ -240,7 +292,7 @@ async function openStorm(context: LabContext, each: StormCase): Promise<OpenVari
     get series() {
       return storm.series;
     },
-    repeat: () => storm.repeat(() => touch(each.writes / 100)),
+    repeat: () => storm.repeat(() => touch(writes / 100)),
     [Symbol.asyncDispose]: () => machine[Symbol.asyncDispose](),
   };
 }
@@ -251,7 +303,7 @@ async function openHost(bytes: number): Promise<OpenVariant> {
   const memory = new KvmMemory(PAGE_SIZE);
   memory.addRegion(STORM_DATA, pages * PAGE_SIZE, { prefault: true });
   memory.enableDirtyTracking(TRACKING.host);
-  const storm = new Storm(memory);
+  const storm = new Storm(() => takeHarvest(memory));
   let round = 0;
   const write = (): Round => {
     round += 1;

@@ -20,7 +20,8 @@ export const regionChurn: Workload = {
   model:
     'One operation is addRegion() and removeRegion() of 2 MiB: a mapping, a KVM slot, the table that all threads see, and the way back. Removing a region takes ' +
     "all vCPUs out of the guest first, so with running vCPUs (load 'busy') their number, and the time that a kick takes, add to it; with vCPUs that sleep in a device " +
-    "(load 'idle') they don't. The memory of the region is not touched: what freeing touched pages takes is not in the figure.",
+    "(load 'idle') they don't. The memory of the region is not touched: what freeing touched pages takes is not in the figure. " +
+    'The baseline maps memory and makes the two ioctls: KVM itself takes the vCPUs out, and no table is to be published.',
   kinds: ['guest'],
   needsKvm: true,
   variants: context =>
@@ -38,29 +39,29 @@ function churnVariant(context: LabContext, count: number, load: 'idle' | 'busy')
     parameters: { load },
     unit: 'us',
     better: 'lower',
-    open: () => openChurn(context, count, load),
+    open: async () => {
+      const machine = await StormMachine.open({ ...layout(count), cpus: context.cpus });
+      const { memory } = machine;
+      return repeating(machine, count, load, () => {
+        memory.addRegion(PLACE, REGION_BYTES);
+        memory.removeRegion(PLACE);
+      });
+    },
+    openBaseline: async () => {
+      const { machine, vm } = await StormMachine.openBare({ ...layout(count), cpus: context.cpus });
+      return repeating(machine, count, load, () => vm.churn(PLACE, REGION_BYTES));
+    },
   };
 }
 
-async function openChurn(context: LabContext, vcpus: number, load: 'idle' | 'busy'): Promise<OpenVariant> {
-  const part = 2 ** Math.floor(Math.log2(LOAD_BYTES / PAGE_SIZE / vcpus));
-  const machine = await StormMachine.open({
-    vcpus,
-    cpus: context.cpus,
-    data: { bytes: part * vcpus * PAGE_SIZE, slots: 1 },
-  });
-  const { memory } = machine;
-  /** Adds and removes `count` times; nanoseconds of each. */
-  const churn = (count: number): Float64Array => {
-    const times = new Float64Array(count);
-    for (let i = 0; i < count; i++) {
-      const start = process.hrtime.bigint();
-      memory.addRegion(PLACE, REGION_BYTES);
-      memory.removeRegion(PLACE);
-      times[i] = Number(process.hrtime.bigint() - start);
-    }
-    return times;
-  };
+/** Pages of each vCPU: a power of two of them. */
+const partOf = (vcpus: number) => 2 ** Math.floor(Math.log2(LOAD_BYTES / PAGE_SIZE / vcpus));
+
+const layout = (vcpus: number) => ({ vcpus, data: { bytes: partOf(vcpus) * vcpus * PAGE_SIZE, slots: 1 } });
+
+/** Repetitions of `change`, each timed, under load or not. */
+function repeating(machine: StormMachine, vcpus: number, load: 'idle' | 'busy', change: () => void): OpenVariant {
+  const pages = partOf(vcpus);
   let lastNs = 0;
   return {
     get lastNs() {
@@ -69,10 +70,15 @@ async function openChurn(context: LabContext, vcpus: number, load: 'idle' | 'bus
     async repeat(scale) {
       const count = Math.ceil(scale);
       if (load === 'busy') {
-        machine.start(vcpu => ({ kind: 'load', firstPage: vcpu * part, pages: part }));
+        machine.start(vcpu => ({ kind: 'load', firstPage: vcpu * pages, pages }));
         await machine.loading();
       }
-      const latenciesNs = churn(count);
+      const latenciesNs = new Float64Array(count);
+      for (let i = 0; i < count; i++) {
+        const start = process.hrtime.bigint();
+        change();
+        latenciesNs[i] = Number(process.hrtime.bigint() - start);
+      }
       if (load === 'busy') {
         // They went on after the last change.
         await machine.loading();
