@@ -3,13 +3,20 @@
 import { availableParallelism } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { native } from '../../native/index.ts';
+import { ActorWords, controlWords } from '../../shared/lab/actor-words.ts';
+import { LAB_BLOCK, LAB_CONTROL, LAB_LAYOUT } from '../../shared/lab/control.ts';
+import { LAB_KERNELS } from '../../shared/lab/kernels.ts';
 import { LITMUS_PARAM, LITMUS_THREADS_MAX } from '../../shared/lab/litmus.ts';
 import { LITMUS_TESTS } from '../../shared/lab/litmus-tests.ts';
 import { openTeam } from '../../src/main/lab/actor-team.ts';
 import { drawBatch, LITMUS_BYTES } from '../../src/main/lab/litmus/batch.ts';
 import { litmusCase, litmusCases, litmusCounts } from '../../src/main/lab/litmus/cases.ts';
 import { runLitmus } from '../../src/main/lab/litmus/run-litmus.ts';
+import { checkOrders } from '../../src/main/lab/order-check.ts';
 import { seededRandom } from '../../src/main/lab/statistics.ts';
+import { arenaOf } from '../../src/workers/lab/arena.ts';
+import { jsLitmus } from '../../src/workers/lab/js-litmus.ts';
 import { codeOf } from '../errors.ts';
 import { fakeTeam } from '../litmus/sequential.ts';
 
@@ -85,6 +92,48 @@ test('stopped before the first batch: nothing was seen, nothing failed', async (
 test('a team that is too small is refused', async () => {
   const team = { ...answering([1, 0]), counts: { js: 1, wasm: 0, guest: 0, c: 0 } };
   assert.is(await codeOf(runLitmus(team, storeBuffering, options)), 'ERR_LAB_ACTOR');
+});
+
+test('why: what only a compiler could show is said to be so', async () => {
+  const reasonOf = async (name: string, access: string, kind: 'js' | 'c') =>
+    (await runLitmus(answering([0, 0]), litmusCase(named(name, access), [kind]), options)).reason;
+  assert.match(await reasonOf('MP', 'plain', 'js'), 'only a compiler');
+  assert.not.match(await reasonOf('SB', 'plain', 'js'), 'only a compiler');
+  assert.not.match(await reasonOf('MP', 'plain', 'c'), 'only a compiler');
+});
+
+test('parameters that lead out of the arena, or to no program, are refused by whoever gets them', async () => {
+  const [good = []] = drawBatch(seededRandom(1), { test: 0, data: { ...data, at: LAB_LAYOUT.DATA }, cpus: [0] }).params;
+  const buffer = new SharedArrayBuffer(LAB_LAYOUT.DATA + LITMUS_BYTES);
+  const { words } = new ActorWords(buffer, 0);
+  const attempts = {
+    coordinator: (params: readonly number[]) =>
+      checkOrders(
+        [{ actor: { kind: 'c', index: 0 }, kernel: 'litmus', params }],
+        { js: 0, wasm: 0, guest: 0, c: 1 },
+        buffer.byteLength,
+      ),
+    javascript: (params: readonly number[]) =>
+      jsLitmus(arenaOf(buffer), new Uint32Array(params), new BigUint64Array(12)),
+    c: (params: readonly number[]) => {
+      controlWords(buffer)[LAB_CONTROL.PARTICIPANTS] = 1;
+      controlWords(buffer)[LAB_CONTROL.ARRIVED] = 0;
+      words.set([LAB_KERNELS.litmus], LAB_BLOCK.KERNEL);
+      words.set(params, LAB_BLOCK.PARAMS);
+      native().labRun(buffer, 0);
+    },
+  };
+  const end = buffer.byteLength;
+  const bad = [{ PROGRAM: 999 }, { COUNT: 3 }, { X_AT: end }, { Y_AT: end }, { OUT_AT: end }, { PACE_AT: end }];
+  for (const [who, attempt] of Object.entries(attempts)) {
+    attempt(good);
+    for (const changed of bad) {
+      const params = [...good];
+      for (const [name, value] of Object.entries(changed))
+        params[LITMUS_PARAM[name as keyof typeof LITMUS_PARAM]] = value;
+      assert.is(await codeOf(() => attempt(params)), 'ERR_OUT_OF_RANGE', `${who} ${Object.keys(changed)}`);
+    }
+  }
 });
 
 test('the same seed draws the same batches, another one others', () => {

@@ -4,6 +4,8 @@
 import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import { LAB_PARAMS_MAX } from '../../../shared/lab/control.ts';
 import { LAB_KERNELS, type LabKernel } from '../../../shared/lab/kernels.ts';
+import { LITMUS_PACE_BYTES, LITMUS_PARAM, LITMUS_THREADS_MAX, registersOf } from '../../../shared/lab/litmus.ts';
+import { LITMUS_PROGRAMS } from '../../../shared/lab/litmus-code.ts';
 import { hex, PAGE_SIZE } from '../../../shared/units.ts';
 import type { ActorKind } from './report.ts';
 import type { Order } from './workload.ts';
@@ -100,9 +102,28 @@ function extentsOf(name: string, kernel: LabKernel, params: readonly number[]): 
     case 'dirty':
       if (fourth === 0) throw outOfRange(`${name}: step`, 'at least 1', 0);
       return [aligned(name, at, second * PAGE_SIZE, 4)];
+    case 'litmus':
+      return litmusExtents(name, params);
     default:
       return [];
   }
+}
+
+/** The instances' words, the thread's registers, the progress of all threads. */
+function litmusExtents(name: string, params: readonly number[]): Extent[] {
+  const param = (which: keyof typeof LITMUS_PARAM) => params[LITMUS_PARAM[which]] ?? 0;
+  const program = LITMUS_PROGRAMS.find(({ number }) => number === param('PROGRAM'));
+  if (program === undefined) throw outOfRange(`${name}: program`, 'a litmus program', param('PROGRAM'));
+  const count = param('COUNT');
+  powerOfTwo(`${name}: count`, count);
+  if (param('STRIDE') % 4 !== 0) throw outOfRange(`${name}: stride`, 'a multiple of 4', param('STRIDE'));
+  const area = (count - 1) * param('STRIDE') + 4;
+  return [
+    aligned(name, param('X_AT'), area, 4),
+    aligned(name, param('Y_AT'), area, 4),
+    aligned(name, param('OUT_AT'), 4 * count * registersOf(program.ops).length, 4),
+    aligned(name, param('PACE_AT'), LITMUS_THREADS_MAX * LITMUS_PACE_BYTES, 4),
+  ];
 }
 
 const words = (name: string, at: number, bytes: number): Extent => aligned(name, at, bytes, 8);

@@ -2,7 +2,7 @@
 // thread. The tests are shared/lab/litmus-tests.ts; which ones a scenario asks for, and by whom, is cases.ts.
 
 import { HypervisorError } from '../../../../shared/errors.ts';
-import { isForbidden, modelOf } from '../../../../shared/lab/litmus.ts';
+import { isForbidden, type LitmusModel, type LitmusTest, modelOf } from '../../../../shared/lab/litmus.ts';
 import { LITMUS_TESTS } from '../../../../shared/lab/litmus-tests.ts';
 import type { ActorKind, LitmusRow } from '../report.ts';
 import { seededRandom } from '../statistics.ts';
@@ -39,6 +39,13 @@ function assign(kinds: readonly ActorKind[], counts: Team['counts']): ActorId[] 
       );
     return { kind, index };
   });
+}
+
+/** Why the target is allowed or forbidden; where only one of the two models forbids it, why it is rare. */
+function reasonFor(test: LitmusTest, model: LitmusModel): string {
+  const forbids = (by: LitmusModel) => isForbidden(test, by, test.target);
+  if (forbids(model) || !forbids('x86-tso')) return test.reason[model];
+  return `${test.reason[model]}. The processor forbids it (${test.reason['x86-tso']}), so that only a compiler can show it`;
 }
 
 /** @throws `ERR_LAB_ACTOR` (a team that is too small, an actor that died), and what {@link Team.run} throws */
@@ -81,7 +88,7 @@ export async function runLitmus(team: Team, litmus: LitmusCase, options: LitmusO
     iterations,
     seconds: (performance.now() - started) / 1000,
     outcomes,
-    reason: test.reason[model],
+    reason: reasonFor(test, model),
     failed: outcomes.some(({ count, allowed }) => count > 0 && !allowed),
   };
 }
