@@ -12,18 +12,30 @@ const FAR = 64 / 4;
 const SLOTS = 128 / 4;
 const SEQLOCK_WORDS = 7;
 
-/** The sum of 1…count, which is what a sender sends. What a receiver adds up as a double is exact up to 2^27 items. */
-const sumTo = (count: number): bigint => (BigInt(count) * BigInt(count + 1)) / 2n;
+/**
+ * A kernel's loop, and what it reports, all below 2^53 (sums of items are, up to 2^27 items). Loops are functions that do nothing else: V8 compiles a loop
+ * while it runs the first time, and would throw that code away at whatever follows the loop, in every call anew.
+ */
+type Loop = (word: number, count: number, slots: number) => Results;
+type Results = readonly [operations: number, sum: number, third: number];
 
-function wordKernels({ i32, u32 }: Arena) {
-  const atomicAdd: Work = ([at = 0, count = 0], values) => {
-    const word = at >>> 2;
-    for (let i = 0; i < count; i++) Atomics.add(i32, word, 1);
-    report(values, count, 0n);
+function workOf(loop: Loop): Work {
+  return ([at = 0, count = 0, slots = 0], values) => {
+    const [operations, sum, third] = loop(at >>> 2, count, slots);
+    report(values, operations, BigInt(sum), third);
   };
+}
 
-  const casAdd: Work = ([at = 0, count = 0], values) => {
-    const word = at >>> 2;
+/** The sum of 1…count, which is what a sender sends. */
+const sumTo = (count: number): number => (count * (count + 1)) / 2;
+
+function wordLoops({ i32, u32 }: Arena) {
+  function atomicAdd(word: number, count: number): Results {
+    for (let i = 0; i < count; i++) Atomics.add(i32, word, 1);
+    return [count, 0, 0];
+  }
+
+  function casAdd(word: number, count: number): Results {
     let failed = 0;
     for (let i = 0; i < count; i++) {
       let expected = i32[word] as number;
@@ -34,23 +46,21 @@ function wordKernels({ i32, u32 }: Arena) {
         failed++;
       }
     }
-    report(values, count, BigInt(failed));
-  };
+    return [count, failed, 0];
+  }
 
-  const increment: Work = ([at = 0, count = 0], values) => {
-    const word = at >>> 2;
+  function increment(word: number, count: number): Results {
     for (let i = 0; i < count; i++) u32[word] = (u32[word] as number) + 1;
-    report(values, count, BigInt(u32[word] as number));
-  };
+    return [count, u32[word] as number, 0];
+  }
 
   return { atomicAdd, casAdd, increment };
 }
 
-function lockKernels(arena: Arena) {
+function lockLoops(arena: Arena) {
   const { i32 } = arena;
 
-  const seqlockWrite: Work = ([at = 0, count = 0], values) => {
-    const sequence = at >>> 2;
+  function seqlockWrite(sequence: number, count: number): Results {
     for (let i = 0; i < count; i++) {
       const before = i32[sequence] as number;
       const value = (before >>> 1) + 1;
@@ -58,11 +68,10 @@ function lockKernels(arena: Arena) {
       for (let word = 1; word <= SEQLOCK_WORDS; word++) Atomics.store(i32, sequence + word, value);
       Atomics.store(i32, sequence, before + 2);
     }
-    report(values, count, 0n);
-  };
+    return [count, 0, 0];
+  }
 
-  const seqlockRead: Work = ([at = 0, count = 0], values) => {
-    const sequence = at >>> 2;
+  function seqlockRead(sequence: number, count: number): Results {
     let [good, torn, retries] = [0, 0, 0];
     while (good + torn < count) {
       const before = Atomics.load(i32, sequence);
@@ -75,8 +84,8 @@ function lockKernels(arena: Arena) {
       } else if (differ === 0) good++;
       else torn++;
     }
-    report(values, good, BigInt(torn), retries);
-  };
+    return [good, torn, retries];
+  }
 
   /** Spins until the word has the value; false when it is over and nobody will store it any more. */
   function reaches(word: number, value: number): boolean {
@@ -84,8 +93,7 @@ function lockKernels(arena: Arena) {
     return true;
   }
 
-  const ticketLock: Work = ([at = 0, count = 0], values) => {
-    const next = at >>> 2;
+  function ticketLock(next: number, count: number): Results {
     const serving = next + FAR;
     const guarded = next + SLOTS;
     let done = 0;
@@ -95,14 +103,14 @@ function lockKernels(arena: Arena) {
       i32[guarded] = (i32[guarded] as number) + 1;
       Atomics.store(i32, serving, ticket + 1);
     }
-    report(values, done, 0n);
-  };
+    return [done, 0, 0];
+  }
 
   return { seqlockWrite, seqlockRead, ticketLock };
 }
 
 /** Head and tail count all items that ever went in and out, modulo 2^32; each side keeps what it last saw of the other's. */
-function ringKernels(arena: Arena) {
+function ringLoops(arena: Arena) {
   const { i32, u32 } = arena;
 
   /** Spins until the word has another value than `known`, and gives it; undefined when it is over. */
@@ -114,8 +122,7 @@ function ringKernels(arena: Arena) {
     }
   }
 
-  const spscPush: Work = ([at = 0, count = 0, slots = 0], values) => {
-    const head = at >>> 2;
+  function spscPush(head: number, count: number, slots: number): Results {
     const items = head + SLOTS;
     let position = i32[head] as number;
     let freed = Atomics.load(i32, head + FAR);
@@ -132,11 +139,10 @@ function ringKernels(arena: Arena) {
       position = (position + 1) | 0;
       Atomics.store(i32, head, position);
     }
-    report(values, sent, sumTo(sent));
-  };
+    return [sent, sumTo(sent), 0];
+  }
 
-  const spscPop: Work = ([at = 0, count = 0, slots = 0], values) => {
-    const head = at >>> 2;
+  function spscPop(head: number, count: number, slots: number): Results {
     const items = head + SLOTS;
     let position = i32[head + FAR] as number;
     let filled = Atomics.load(i32, head);
@@ -154,13 +160,13 @@ function ringKernels(arena: Arena) {
       sum += item;
       if (item !== received) disorder++;
     }
-    report(values, received, BigInt(sum), disorder);
-  };
+    return [received, sum, disorder];
+  }
 
   return { spscPush, spscPop };
 }
 
-function queueKernels(arena: Arena) {
+function queueLoops(arena: Arena) {
   const { i32, u32 } = arena;
 
   /**
@@ -182,8 +188,7 @@ function queueKernels(arena: Arena) {
     }
   }
 
-  const mpmcPush: Work = ([at = 0, count = 0, slots = 0], values) => {
-    const head = at >>> 2;
+  function mpmcPush(head: number, count: number, slots: number): Results {
     const cells = head + SLOTS;
     let sent = 0;
     while (sent < count) {
@@ -194,11 +199,10 @@ function queueKernels(arena: Arena) {
       i32[cell + 1] = sent;
       Atomics.store(i32, cell, position + 1);
     }
-    report(values, sent, sumTo(sent));
-  };
+    return [sent, sumTo(sent), 0];
+  }
 
-  const mpmcPop: Work = ([at = 0, count = 0, slots = 0], values) => {
-    const head = at >>> 2;
+  function mpmcPop(head: number, count: number, slots: number): Results {
     const cells = head + SLOTS;
     let [taken, sum] = [0, 0];
     while (taken < count) {
@@ -209,18 +213,16 @@ function queueKernels(arena: Arena) {
       Atomics.store(i32, cell, position + slots);
       taken++;
     }
-    report(values, taken, BigInt(sum));
-  };
+    return [taken, sum, 0];
+  }
 
   return { mpmcPush, mpmcPop };
 }
 
 /** The kernels over one arena, as closures over its views, for V8's sake: js-memory.ts says why. */
 export function syncKernels(arena: Arena) {
-  return {
-    ...wordKernels(arena),
-    ...lockKernels(arena),
-    ...ringKernels(arena),
-    ...queueKernels(arena),
-  } satisfies Partial<Record<LabKernel, Work>>;
+  const loops = { ...wordLoops(arena), ...lockLoops(arena), ...ringLoops(arena), ...queueLoops(arena) };
+  type Name = keyof typeof loops & LabKernel;
+  const kernels = (Object.entries(loops) as [Name, Loop][]).map(([name, loop]) => [name, workOf(loop)]);
+  return Object.fromEntries(kernels) as Record<Name, Work>;
 }
