@@ -169,7 +169,11 @@ test('axes: marks within the range, ranges that hold everything, numbers as peop
   assert.ok(rangeOf([0, 5], { ...wide, isLog: true })[0] > 0);
   assert.is(axisText(1500, 'ns'), '1.5 µs');
   assert.is(axisText(0.00001, 'share'), '0.001 %');
-  assert.is(axisText(41_234, 'number'), '41.2k');
+  assert.equal(logSplits(5, 'ns')(40e3, 6e6), [1e5, 3e5, 1e6, 3e6]);
+  assert.equal(
+    [4123, 41_234, 1_000_000].map(value => axisText(value, 'number')),
+    ['4120', '41.2k', '1M'],
+  );
   assert.is(axisText(2 ** 21, 'bytes'), '2 MiB');
 });
 

@@ -106,7 +106,7 @@ test('--compare: a table, a page, and JSON with the verdicts', async () => {
     env,
   });
   assert.is(status, 0, stderr);
-  assert.match(stdout, /^stream\/triad\/wasm:1\/65536 .*= same$/m);
+  assert.match(stdout, /^ {2}wasm:1, 64 KiB .*= same$/m);
   assert.match(readFileSync(html, 'utf8'), /<h1>Comparison of/);
   const { counts, rows } = JSON.parse(readFileSync(json, 'utf8'));
   assert.is(counts.same + counts.doubtful, rows.length);

@@ -6,7 +6,7 @@ import type { Axis, Chart, Curve } from './bench-page/data.ts';
 import { isSize, parametersText, UNITS } from './bench-text.ts';
 
 const COLOUR_OF: Readonly<Record<string, number>> = { js: 0, wasm: 1, guest: 2, c: 3 };
-const FIRST_OTHER_COLOUR = 4;
+const OTHER_COLOURS = [4, 5, 6, 7, 2, 1, 0, 3];
 /** A curve over a parameter says something from so many values on. */
 const PARAMETER_VALUES_MIN = 3;
 /** A distribution of fewer samples has no shape. */
@@ -55,8 +55,7 @@ function parameterCharts(rows: readonly Row[]): Draft[] {
     return grouped(numeric, fixed).flatMap(([others, group]) => {
       const values = [...new Set(group.map(row => numberOf(row) ?? 0))];
       if (values.length < PARAMETER_VALUES_MIN) return [];
-      const isLog = Math.min(...values) > 0 && Math.max(...values) >= LOG_FROM * Math.min(...values);
-      const x: Axis = { label: name, quantity: isSize(name) ? 'bytes' : 'number', isLog };
+      const x: Axis = { label: name, quantity: isSize(name) ? 'bytes' : 'number', isLog: isWide(values) };
       const title = titleOf(group, [`by ${name}`, others]);
       return [valueChart({ title, x, rows: group, xOf: row => numberOf(row) ?? 0 })];
     });
@@ -114,8 +113,7 @@ function valueChart(of: {
 }): Draft {
   const { title, x, rows, xOf } = of;
   const unit = rows[0]?.unit ?? 'ns';
-  const medians = rows.map(({ value }) => value.median);
-  const isLog = Math.min(...medians) > 0 && Math.max(...medians) >= LOG_FROM * Math.min(...medians);
+  const isLog = isWide(rows.map(({ value }) => value.median));
   const used = new Set<number>();
   const byWords = groupBy(rows, row => wordsText(row)).map(([, members]) => members);
   const named = labeller(rows);
@@ -139,11 +137,17 @@ function valueChart(of: {
   return { title, x, y, shape: 'lines', curves: curves.filter(({ points }) => points.length > 0) };
 }
 
-/** A kind's own colour once; then those that are left. */
+/** Values that a linear axis would press into a corner. */
+function isWide(values: readonly number[]): boolean {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low > 0 && high >= LOG_FROM * low;
+}
+
+/** A kind's own colour once; then those that are left, other kinds' last. */
 function colourFor(name: string, used: Set<number>): number {
   const own = COLOUR_OF[name.replace(/:\d+.*$/, '')];
-  let colour = own !== undefined && !used.has(own) ? own : FIRST_OTHER_COLOUR;
-  while (used.has(colour)) colour += 1;
+  const free = OTHER_COLOURS.find(colour => !used.has(colour)) ?? used.size;
+  const colour = own !== undefined && !used.has(own) ? own : free;
   used.add(colour);
   return colour;
 }
@@ -256,11 +260,12 @@ function timeCharts(rows: readonly Row[]): Draft[] {
     return grouped(having, numbersText, rowKey).map(([parameters, group]) => {
       const used = new Set<number>();
       const named = labeller(group);
+      const values = group.flatMap(row => seriesOf(row)?.points.map(([, value]) => value) ?? []);
       const unit = group.map(row => seriesOf(row)?.unit).find(text => text !== undefined) ?? '';
       return {
         title: titleOf(group, [`${name} over time`, parameters]),
         x: { label: 'seconds', quantity: 'number', isLog: false } as const,
-        y: { label: unit, quantity: 'number', isLog: false } as const,
+        y: { label: unit, quantity: 'number', isLog: isWide(values) } as const,
         shape: 'lines' as const,
         curves: group.map(row => ({
           name: named(row.actors, row),

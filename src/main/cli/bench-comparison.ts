@@ -6,11 +6,12 @@ import { basename } from 'node:path';
 import { Ajv } from 'ajv';
 import { messageOf } from '../../../shared/errors.ts';
 import type { ComparedRow, Comparison, Verdict } from '../lab/compare.ts';
-import type { LabReport } from '../lab/report.ts';
+import type { LabReport, Row } from '../lab/report.ts';
+import { groupBy, varying } from './bench-charts.ts';
 import { framed } from './bench-page.ts';
 import { FOREST_HEAD, factList, forest, htmlTable, machineFacts, runFacts } from './bench-sections.ts';
-import { plainTable } from './bench-table.ts';
-import { estimateText, percent, ratioText, UNITS } from './bench-text.ts';
+import { plainTable, reasons } from './bench-table.ts';
+import { estimateText, parametersText, percent, ratioText, UNITS } from './bench-text.ts';
 import { escapeText } from './html.ts';
 import { UsageError } from './values.ts';
 
@@ -108,7 +109,34 @@ function sideText(row: ComparedRow, side: 'a' | 'b'): string {
   return row.by === 'ratio' ? `${estimateText(estimate, ratioText)} of C` : estimateText(estimate);
 }
 
-const unitText = ({ a, b }: ComparedRow) => UNITS[(a ?? b)?.unit ?? 'ns'];
+/** The row as one of the two has it. */
+const eitherOf = ({ a, b }: ComparedRow): Row | undefined => a ?? b;
+
+interface Section {
+  /** `stream/triad, GB/s` */
+  readonly heading: string;
+  /** With what tells them apart: `js:2, 64 KiB`. */
+  readonly rows: readonly (readonly [who: string, ComparedRow])[];
+}
+
+function sectionsOf({ rows }: Comparison): Section[] {
+  const headingOf = (row: ComparedRow) => {
+    const either = eitherOf(row);
+    return either === undefined ? '' : `${either.suite}/${either.workload}, ${UNITS[either.unit]}`;
+  };
+  return groupBy(rows, headingOf).map(([heading, members]) => {
+    const told = varying(members.flatMap(row => eitherOf(row) ?? []));
+    return {
+      heading,
+      rows: members.map(row => {
+        const parameters = Object.entries(eitherOf(row)?.parameters ?? {}).filter(([name]) => told.includes(name));
+        const who = [eitherOf(row)?.actors ?? row.id, parametersText(Object.fromEntries(parameters))];
+        return [who.filter(Boolean).join(', '), row] as const;
+      }),
+    };
+  });
+}
+
 const speedText = ({ speedup }: ComparedRow) => (speedup === undefined ? '' : signed(speedup - 1));
 const neededText = ({ needed }: ComparedRow) => (needed === undefined ? '' : percent(needed));
 
@@ -131,29 +159,32 @@ const LEGEND =
 export function comparisonTable(comparison: Comparison, a: ReportFile, b: ReportFile): string {
   const left = { alignment: 'left' } as const;
   const right = { alignment: 'right' } as const;
-  const lines = comparison.rows.map(row => [
-    row.id,
-    sideText(row, 'a'),
-    sideText(row, 'b'),
-    row.by === 'ratio' ? '' : unitText(row),
-    speedText(row),
-    neededText(row),
-    MARKS[row.verdict],
-  ]);
-  const notes = comparison.rows.flatMap(({ id, notes: own }) => own.map(note => `${id}: ${note}`));
+  const lines: string[][] = [['', 'a', 'b', 'speed', 'seen from', 'verdict']];
+  const headings: number[] = [];
+  for (const { heading, rows } of sectionsOf(comparison)) {
+    headings.push(lines.length);
+    lines.push([heading, '', '', '', '', '']);
+    for (const [who, row] of rows)
+      lines.push([
+        `  ${who}`,
+        sideText(row, 'a'),
+        sideText(row, 'b'),
+        speedText(row),
+        neededText(row),
+        MARKS[row.verdict],
+      ]);
+  }
+  const notes = comparison.rows.flatMap(({ id, notes: own }) => own.map(text => ({ id, text })));
   const parts = [
     `a: ${a.path}, ${a.report.started}, seed ${a.report.seed}`,
     `b: ${b.path}, ${b.report.started}, seed ${b.report.seed}`,
     ...comparison.caveats.map(caveat => `not the same: ${caveat}`),
     '',
-    plainTable(
-      [['', 'a', 'b', '', 'speed', 'seen from', 'verdict'], ...lines],
-      [left, right, right, left, right, right, left],
-    ),
+    plainTable(lines, [left, right, right, right, right, left], headings),
     '',
     LEGEND,
     machineText(comparison),
-    ...notes,
+    ...reasons(notes),
     countsText(comparison),
   ];
   return `${parts.join('\n')}\n`;
@@ -161,18 +192,20 @@ export function comparisonTable(comparison: Comparison, a: ReportFile, b: Report
 
 /** The comparison as a page. */
 export function comparisonPage(comparison: Comparison, a: ReportFile, b: ReportFile): string {
-  const rows = comparison.rows.map(row => [
-    escapeText(row.id),
-    `${escapeText(sideText(row, 'a'))}`,
-    `${escapeText(sideText(row, 'b'))}`,
-    row.by === 'ratio' ? '' : unitText(row),
-    speedText(row),
-    neededText(row),
-    `<td>${row.speedup === undefined ? '' : forest({ median: row.speedup, low: row.speedup, high: row.speedup })}</td>`,
-    `<td class="${CLASSES[row.verdict]}">${MARKS[row.verdict]}</td>`,
-    `<td class="wrap quiet">${escapeText(row.notes.join('; '))}</td>`,
-  ]);
-  const head = ['row', 'a', 'b', '', 'speed of b', 'seen from', FOREST_HEAD, 'verdict', 'notes'];
+  const head = ['', 'a', 'b', 'speed of b', 'seen from', FOREST_HEAD, 'verdict', 'notes'];
+  const sections = sectionsOf(comparison).map(({ heading, rows }) => {
+    const cells = rows.map(([who, row]) => [
+      escapeText(who),
+      escapeText(sideText(row, 'a')),
+      escapeText(sideText(row, 'b')),
+      speedText(row),
+      neededText(row),
+      `<td>${row.speedup === undefined ? '' : forest({ median: row.speedup, low: row.speedup, high: row.speedup })}</td>`,
+      `<td class="${CLASSES[row.verdict]}">${MARKS[row.verdict]}</td>`,
+      `<td class="wrap quiet">${escapeText(row.notes.join('; '))}</td>`,
+    ]);
+    return `<h3>${escapeText(heading)}</h3>${htmlTable(head, cells, [1, 2, 3, 4])}`;
+  });
   const caveats = comparison.caveats.map(caveat => `<li>${escapeText(caveat)}</li>`).join('');
   const body = [
     `<p><b>${countsText(comparison)}</b></p>`,
@@ -180,7 +213,7 @@ export function comparisonPage(comparison: Comparison, a: ReportFile, b: ReportF
     caveats === ''
       ? ''
       : `<div class="alarm">Not the same in both runs, so differences may come from there:<ul>${caveats}</ul></div>`,
-    htmlTable(head, rows, [1, 2, 4, 5]),
+    ...sections,
     ...[a, b].map(({ path, report }, index) =>
       [
         `<h2>${index === 0 ? 'a' : 'b'}: ${escapeText(basename(path))}</h2>`,

@@ -120,13 +120,15 @@ function headingOf({ suite, workload, parameters, unit }: Row): string {
   return `${[`${suite}/${workload}`, parametersText(parameters)].filter(Boolean).join(' ')}, ${UNITS[unit]}`;
 }
 
-/** Doubts that differ in their figures alone are one reason, and a line for each reason is enough: a dozen rows share it. */
-function doubts(rows: readonly Row[]): string[] {
-  const pairs = rows.flatMap(row => row.doubts.map(doubt => ({ doubt, id: row.id })));
-  return groupBy(pairs, ({ doubt }) => doubt.replace(FIGURES, '#')).map(([, about]) => {
+const doubts = (rows: readonly Row[]): string[] =>
+  reasons(rows.flatMap(({ id, doubts: own }) => own.map(text => ({ id, text })))).map(line => `! ${line}`);
+
+/** A line for each reason with the rows that it is about: texts that differ in their figures alone are one, for a dozen rows share it. */
+export function reasons(notes: readonly { readonly id: string; readonly text: string }[]): string[] {
+  return groupBy(notes, ({ text }) => text.replace(FIGURES, '#')).map(([, about]) => {
     const ids = about.map(({ id }) => id);
     const who = ids.length > IDS_MAX ? `${ids.length} rows` : ids.join(', ');
-    return `! ${together(about.map(({ doubt }) => doubt))}: ${who}`;
+    return `${together(about.map(({ text }) => text))}: ${who}`;
   });
 }
 

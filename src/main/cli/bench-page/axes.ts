@@ -10,10 +10,11 @@ const TIMES = [
   ['µs', 1e3],
   ['ns', 1],
 ] as const;
+/** From which value on, in which unit: four digits are still read at a glance. */
 const LARGE = [
-  ['G', 1e9],
-  ['M', 1e6],
-  ['k', 1e3],
+  ['G', 1e9, 1e9],
+  ['M', 1e6, 1e6],
+  ['k', 1e4, 1e3],
 ] as const;
 
 /** A number as an axis has it, as short as it can be; `isExact`: as a legend has it, with three digits that count. */
@@ -31,7 +32,7 @@ export function axisText(value: number, quantity: Quantity, isExact = false): st
     case 'share':
       return `${digits(100 * value)} %`;
     case 'number': {
-      const [unit, size] = LARGE.find(([, least]) => Math.abs(value) >= 10 * least) ?? ['', 1];
+      const [unit, , size] = LARGE.find(([, least]) => Math.abs(value) >= least) ?? ['', 0, 1];
       return `${digits(value / size)}${unit}`;
     }
   }
@@ -63,10 +64,12 @@ export function logSplits(wanted: number, quantity: Quantity): (low: number, hig
       power(base, from + index * step),
     );
     if (base === 2 || to - from >= 2) return powers;
-    const fine: number[] = [];
-    for (let exponent = from - 1; exponent <= to; exponent++)
-      for (const factor of [1, 2, 5]) fine.push(Number((factor * power(10, exponent)).toPrecision(12)));
-    return fine.filter(value => value >= low && value <= high);
+    const marks = (factors: readonly number[]) =>
+      Array.from({ length: to - from + 2 }, (_, index) => power(10, from - 1 + index))
+        .flatMap(one => factors.map(factor => Number((factor * one).toPrecision(12))))
+        .filter(value => value >= low && value <= high);
+    const [all, some] = [marks([1, 2, 5]), marks([1, 3])];
+    return all.length <= wanted ? all : some;
   };
 }
 
