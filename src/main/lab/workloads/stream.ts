@@ -243,7 +243,7 @@ export const streamWorkloads = [
     ...STREAM,
     name: 'copy',
     title: 'copy of one array to another',
-    model: `What the best copy of each language moves: memcpy, memory.copy, TypedArray.set. ${SHARED_OUT} C libraries use non-temporal stores or string instructions from some size on, and others may not: that is then the difference seen.`,
+    model: `What the best copy of each language moves: memcpy, memory.copy, TypedArray.copyWithin. ${SHARED_OUT} C libraries use non-temporal stores or string instructions from some size on, and others may not: that is then the difference seen.`,
     cases: casesBySize('stream/copy', openCopy),
   }),
   kernelWorkload({
