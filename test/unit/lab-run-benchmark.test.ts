@@ -89,6 +89,15 @@ test('aborted, it has the rows that were measured until then, and says so', asyn
   assert.equal(idsOf(report.rows).length, 1);
 });
 
+test('what none of the actors can do is told', async () => {
+  const report = await runBenchmark({ ...FEW, suites: ['locks/seqlock', 'rings'], actors: ['js:1'] });
+  assert.equal(report.rows, []);
+  assert.equal(
+    report.skipped.filter(({ what }) => what !== 'guests'),
+    ['locks/seqlock', 'rings/spsc', 'rings/mpmc'].map(what => ({ what, reason: 'not for any of the actors js:1' })),
+  );
+});
+
 test('wrong scenarios and hooks are refused by code', async () => {
   assert.is(await codeOf(runBenchmark({ suites: ['speed'] })), 'ERR_LAB_SCENARIO');
   assert.is(await codeOf(runBenchmark({}, Object({ onrow: () => {} }))), 'ERR_UNKNOWN_OPTION');

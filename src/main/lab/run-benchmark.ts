@@ -122,7 +122,7 @@ class Run {
   #groups(): Group[] {
     const context = this.#context();
     if (this.#noKvm !== undefined) context.skip('guests', this.#noKvm);
-    const { suites } = this.#scenario;
+    const { suites, actors } = this.#scenario;
     const chosen = catalog.filter(each => suites.includes(each.suite) || suites.includes(nameOf(each)));
     return chosen.flatMap(workload => {
       const name = nameOf(workload);
@@ -130,7 +130,10 @@ class Run {
         context.skip(name, this.#noKvm);
         return [];
       }
-      return groupsOf(name, workload.variants(context));
+      const variants = workload.variants(context);
+      const told = [...this.#skipped.keys()].some(what => what.startsWith(name));
+      if (variants.length === 0 && !told) context.skip(name, `not for any of the actors ${actors.join(', ')}`);
+      return groupsOf(name, variants);
     });
   }
 

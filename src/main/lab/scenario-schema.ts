@@ -2,6 +2,7 @@
 // thread; reads /proc/meminfo, opens nothing. A scenario is checked as a whole before anything is started.
 
 import { randomInt } from 'node:crypto';
+import { inspect } from 'node:util';
 import { Ajv, type ErrorObject } from 'ajv';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { LAB_ACTORS_MAX, LAB_LAYOUT } from '../../../shared/lab/control.ts';
@@ -54,7 +55,7 @@ export const scenarioSchema = {
   },
 } as const;
 
-const FULL = { sizes: ['256K', '64M'], visits: 10, repetitions: 5, repetitionMs: 5, litmusIterations: 100_000 };
+const FULL = { sizes: ['256K', '64M'], visits: 10, repetitions: 4, repetitionMs: 4, litmusIterations: 100_000 };
 const QUICK = { sizes: ['1M'], visits: 5, repetitions: 2, repetitionMs: 0.5, litmusIterations: 50_000 };
 
 const validate = new Ajv({ verbose: true, allowUnionTypes: true }).compile(scenarioSchema);
@@ -97,9 +98,9 @@ function scenarioError(error: ErrorObject | undefined): HypervisorError {
   return new HypervisorError('ERR_LAB_SCENARIO', `scenario${path}: ${shown(error?.data)} ${wanted}`);
 }
 
-/** A value as JSON, not longer than a line. */
+/** A value for a message, not longer than a line; whatever it is: it need not be what JSON can hold. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 1, customInspect: false });
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
