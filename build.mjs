@@ -274,6 +274,7 @@ async function buildGuest() {
 
 /** The lab's guest: the C kernels of the addon, compiled once more for a machine without a library. Unlike the examples' guest it may use SSE2. */
 async function buildLabGuest() {
+  await writeLitmusPrograms();
   const target = 'dist/lab/guest.elf';
   const inputs = walk('native/lab', () => true);
   const built = statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0;
