@@ -22,6 +22,7 @@
         'binding/thread.cc',
         'binding/vcpu_handle.cc',
         'binding/vm_handle.cc',
+        'binding/wake.cc',
         'kvm/dirty_ring.cc',
         'kvm/dirty_rings.cc',
         'kvm/system.cc',
@@ -38,6 +39,7 @@
         'sys/page_tracker.cc',
         'sys/prefault.cc',
         'sys/proc_maps.cc',
+        'sys/wake.cc',
       ],
       'include_dirs': ['.', "<!(node -p \"require('node-addon-api').include_dir\")"],
       'defines': [

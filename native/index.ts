@@ -234,6 +234,13 @@ export interface NativeAddon {
   /** CLOCK_MONOTONIC, nanoseconds: the clock of the stats. */
   monotonicNs(): number;
   /**
+   * The lab's baseline of waking a thread: futexes on two words of shared memory, of 4 bytes each. wakeAnswer copies each question later than `seen` from `asked` to
+   * `answered`, until none came for 100 ms or `over` was asked, and returns the last. wakeAsk asks `count` questions, numbered from `last` + 1
+   * on, puts each one's nanoseconds into `samples` while there is room, and returns those of all; 0: an answer did not come for 10 s. Both block.
+   */
+  wakeAnswer(asked: Uint8Array, answered: Uint8Array, seen: number, over: number): number;
+  wakeAsk(asked: Uint8Array, answered: Uint8Array, last: number, count: number, samples: Float64Array): number;
+  /**
    * Collects everything unreachable on the calling thread, and with it unmaps guest RAM that nobody holds. Blocks for some milliseconds.
    * False where this V8 offers no such function.
    */

@@ -13,6 +13,7 @@
 #include "binding/thread.h"
 #include "binding/vcpu_handle.h"
 #include "binding/vm_handle.h"
+#include "binding/wake.h"
 #include "sys/mapping.h"
 
 namespace binding {
@@ -77,6 +78,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<GetAffinity>("getAffinity"),
       Function<MonotonicNs>("monotonicNs"),
       Function<CollectGarbage>("collectGarbage"),
+      Function<WakeAnswer>("wakeAnswer"),
+      Function<WakeAsk>("wakeAsk"),
       Function<InjectFault>("injectFault"),
       Function<LabRun>("labRun"),
   };

@@ -2,14 +2,14 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Variant } from '../../src/main/lab/workload.ts';
+import type { OpenVariant } from '../../src/main/lab/workload.ts';
 import { wakeUps } from '../../src/main/lab/workloads/wake-ups.ts';
 import { labContext } from '../lab-context.ts';
 
 const test = suite('lab: wake-ups');
 
-async function repeatTwice(variant: Variant): Promise<void> {
-  await using open = await variant.open();
+async function repeatTwice(opening: () => Promise<OpenVariant>): Promise<void> {
+  await using open = await opening();
   for (const scale of [1, 3]) {
     const { value, latenciesNs } = await open.repeat(scale);
     const times = Array.from(latenciesNs ?? []);
@@ -22,7 +22,12 @@ async function repeatTwice(variant: Variant): Promise<void> {
 }
 
 for (const variant of wakeUps.variants({ ...labContext(), hasKvm: false })) {
-  test(`${variant.actors} by ${variant.parameters['via']}`, () => repeatTwice(variant));
+  test(`${variant.actors} by ${variant.parameters['via']}`, () => repeatTwice(variant.open));
+  test(`${variant.actors} by ${variant.parameters['via']}: baseline`, () => {
+    const { openBaseline } = variant;
+    assert.ok(openBaseline);
+    return repeatTwice(openBaseline);
+  });
 }
 
 test('without KVM the doorbell is skipped; ioeventfd always is', () => {

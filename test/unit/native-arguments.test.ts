@@ -109,6 +109,26 @@ test('CPUs, threads and periods', async () => {
   assert.is(await codeOf(() => addon.heartbeat(-1)), 'ERR_OUT_OF_RANGE');
 });
 
+test("the lab's futexes take single words of shared memory", async () => {
+  const word = () => new Uint8Array(new SharedArrayBuffer(4));
+  const none = new Float64Array(0);
+
+  assert.is(await codeOf(() => addon.wakeAnswer(new Uint8Array(4), word(), 0, 1)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(
+    await codeOf(() => addon.wakeAnswer(word(), new Uint8Array(new SharedArrayBuffer(8)), 0, 1)),
+    'ERR_OUT_OF_RANGE',
+  );
+  assert.is(
+    await codeOf(() => addon.wakeAsk(new Uint8Array(new SharedArrayBuffer(8), 1, 4), word(), 0, 1, none)),
+    'ERR_OUT_OF_RANGE',
+  );
+  assert.is(await codeOf(() => addon.wakeAsk(word(), word(), -1, 1, none)), 'ERR_OUT_OF_RANGE');
+  // Nobody asks: it comes back.
+  assert.is(addon.wakeAnswer(word(), word(), 0, 1), 0);
+  // No question: nothing to wait for.
+  assert.ok(addon.wakeAsk(word(), word(), 0, 0, none) > 0);
+});
+
 test('descriptors that are no VM', async () => {
   const stats = new Uint8Array(new SharedArrayBuffer(1024));
   assert.is(await codeOf(() => addon.attachVm(-1)), 'ERR_OUT_OF_RANGE');

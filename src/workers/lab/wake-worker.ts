@@ -3,12 +3,15 @@
 
 import { workerData } from 'node:worker_threads';
 import { native } from '../../../native/index.ts';
+import { HypervisorError } from '../../../shared/errors.ts';
 import { BELL, BELL_OVER, ELAPSED_OFFSET, SAMPLES_MAX, SAMPLES_OFFSET } from '../../../shared/lab/storm.ts';
 
 /** What the main thread sends along. */
 export interface WakeWorkerData {
   readonly bell: SharedArrayBuffer;
   readonly role: 'ask' | 'answer';
+  /** 'c': the baseline, whose asking and answering are C with futexes. */
+  readonly by: 'js' | 'c';
   /** Processors that it may run on; empty: any. */
   readonly cpus: readonly number[];
 }
@@ -35,30 +38,63 @@ function answer(words: Int32Array): void {
   }
 }
 
-function ask(words: Int32Array, samples: Float64Array, elapsed: Float64Array): void {
-  let question = 0;
+/** The same by C, which comes back now and then: entering a JavaScript function is where a thread can be ended. */
+function answerByC(bell: SharedArrayBuffer): void {
+  const over = BELL_OVER >>> 0;
+  const step = (seen: number) => native().wakeAnswer(wordOf(bell, BELL.ASKED), wordOf(bell, BELL.ANSWERED), seen, over);
+  for (let seen = 0; seen !== over; ) seen = step(seen);
+}
+
+const wordOf = (bell: SharedArrayBuffer, index: number) => new Uint8Array(bell, 4 * index, 4);
+
+/** Asks `count` questions, numbered from `last` + 1 on; nanoseconds of all. */
+type AskAll = (last: number, count: number) => number;
+
+const askByC = (bell: SharedArrayBuffer, samples: Float64Array): AskAll => {
+  const [asked, answered] = [wordOf(bell, BELL.ASKED), wordOf(bell, BELL.ANSWERED)];
+  return (last, count) => {
+    const ns = native().wakeAsk(asked, answered, last, count, samples);
+    if (ns === 0) throw new HypervisorError('ERR_LAB_ACTOR', 'a question was not answered within 10 s');
+    return ns;
+  };
+};
+
+const askByJs = (words: Int32Array, samples: Float64Array): AskAll => {
+  return (last, count) => {
+    const begin = process.hrtime.bigint();
+    for (let i = 0; i < count; i++) {
+      const start = process.hrtime.bigint();
+      const question = last + i;
+      tell(words, BELL.ASKED, question + 1);
+      while (Atomics.load(words, BELL.ANSWERED) === question) Atomics.wait(words, BELL.ANSWERED, question);
+      if (i < SAMPLES_MAX) samples[i] = Number(process.hrtime.bigint() - start);
+    }
+    return Number(process.hrtime.bigint() - begin);
+  };
+};
+
+function ask(words: Int32Array, elapsed: Float64Array, askAll: AskAll): void {
+  let last = 0;
   for (let round = 0; ; ) {
     round = awaitChange(words, BELL.ROUND, round);
     if (round === BELL_OVER) return;
     const count = Atomics.load(words, BELL.COUNT);
-    const begin = process.hrtime.bigint();
-    for (let i = 0; i < count; i++) {
-      const start = process.hrtime.bigint();
-      tell(words, BELL.ASKED, question + 1);
-      while (Atomics.load(words, BELL.ANSWERED) === question) Atomics.wait(words, BELL.ANSWERED, question);
-      question += 1;
-      if (i < SAMPLES_MAX) samples[i] = Number(process.hrtime.bigint() - start);
-    }
-    elapsed[0] = Number(process.hrtime.bigint() - begin);
+    elapsed[0] = askAll(last, count);
+    last += count;
     Atomics.store(words, BELL.SAMPLES, Math.min(count, SAMPLES_MAX));
     tell(words, BELL.DONE, round);
   }
 }
 
-const { bell, role, cpus } = workerData as WakeWorkerData;
+const { bell, role, by, cpus } = workerData as WakeWorkerData;
 const words = new Int32Array(bell, 0, SAMPLES_OFFSET / 4);
 if (cpus.length > 0) native().setAffinity(cpus);
 Atomics.add(words, BELL.READY, 1);
 Atomics.notify(words, BELL.READY);
-if (role === 'answer') answer(words);
-else ask(words, new Float64Array(bell, SAMPLES_OFFSET, SAMPLES_MAX), new Float64Array(bell, ELAPSED_OFFSET, 1));
+if (role === 'answer') {
+  if (by === 'c') answerByC(bell);
+  else answer(words);
+} else {
+  const samples = new Float64Array(bell, SAMPLES_OFFSET, SAMPLES_MAX);
+  ask(words, new Float64Array(bell, ELAPSED_OFFSET, 1), by === 'c' ? askByC(bell, samples) : askByJs(words, samples));
+}

@@ -34,11 +34,11 @@ export class WakeBell implements AsyncDisposable {
     this.#failed.catch(() => {});
   }
 
-  /** Starts a thread, on one processor where given; resolves when it sleeps in its words. @throws `ERR_LAB_ACTOR` */
-  async addThread(role: 'ask' | 'answer', cpu: number | undefined): Promise<void> {
+  /** Starts a thread that works in JavaScript or (the baseline) in C, on one processor where given; resolves when it sleeps in its words. @throws `ERR_LAB_ACTOR` */
+  async addThread(role: 'ask' | 'answer', by: 'js' | 'c', cpu: number | undefined): Promise<void> {
     const ready = Atomics.load(this.#words, BELL.READY);
     const worker = new Worker(distFile('workers/lab/wake-worker.js'), {
-      workerData: { bell: this.state, role, cpus: cpu === undefined ? [] : [cpu] },
+      workerData: { bell: this.state, role, by, cpus: cpu === undefined ? [] : [cpu] },
     });
     worker.on('error', cause => {
       this.#fail(new HypervisorError('ERR_LAB_ACTOR', `a thread of the bell ended: ${messageOf(cause)}`, { cause }));

@@ -22,7 +22,7 @@ export const wakeUps: Workload = {
     "One operation is a round trip: one side wakes the other and sleeps until it is woken. 'wait': two worker threads with Atomics.wait and notify. 'waitAsync': the " +
     "main thread answers from its event loop. 'doorbell': a guest writes to a port, whose device wakes a worker thread, and reads another port, whose device sleeps until " +
     'the answer has come: two exits and two wake-ups; its latencies are taken by the device, from the write to the answer. Threads are on different CPUs where there are two: ' +
-    "most of it is the scheduler's way from a wake-up to running, and, on idle CPUs, leaving a sleep state. Compare percentiles: the mean hides late wake-ups.",
+    "most of it is the scheduler's way from a wake-up to running, and, on idle CPUs, leaving a sleep state. The baseline is two C threads with futexes. Compare percentiles: the mean hides late wake-ups.",
   kinds: ['js', 'guest'],
   variants(context) {
     context.skip(
@@ -30,17 +30,17 @@ export const wakeUps: Workload = {
       'the library has no ioeventfd: a guest wakes a thread by a doorbell (a port or MMIO write)',
     );
     const threads = (['wait', 'waitAsync'] as const).map(via =>
-      wakeVariant('js:2', via, () => openThreads(context, via)),
+      wakeVariant(context, 'js:2', via, () => openThreads(context, via, 'js')),
     );
     if (!context.hasKvm) {
       context.skip('wake/round-trip, doorbell', 'a guest needs KVM');
       return threads;
     }
-    return [...threads, wakeVariant('guest:1+js:1', 'doorbell', () => openDoorbell(context))];
+    return [...threads, wakeVariant(context, 'guest:1+js:1', 'doorbell', () => openDoorbell(context))];
   },
 };
 
-function wakeVariant(actors: ActorMix, via: Via, open: () => Promise<OpenVariant>): Variant {
+function wakeVariant(context: LabContext, actors: ActorMix, via: Via, open: () => Promise<OpenVariant>): Variant {
   return {
     suite: 'wake',
     workload: 'round-trip',
@@ -50,6 +50,8 @@ function wakeVariant(actors: ActorMix, via: Via, open: () => Promise<OpenVariant
     unit: 'us',
     better: 'lower',
     open,
+    // The same for all of them: what the machine can do between two threads.
+    openBaseline: () => openThreads(context, 'wait', 'c'),
   };
 }
 
@@ -72,11 +74,11 @@ function asking(bell: WakeBell, ask: (count: number) => Promise<number>, close: 
   };
 }
 
-async function openThreads(context: LabContext, via: 'wait' | 'waitAsync'): Promise<OpenVariant> {
+async function openThreads(context: LabContext, via: 'wait' | 'waitAsync', by: 'js' | 'c'): Promise<OpenVariant> {
   const bell = new WakeBell();
   try {
-    await bell.addThread('ask', context.cpus[0]);
-    if (via === 'wait') await bell.addThread('answer', context.cpus[1] ?? context.cpus[0]);
+    await bell.addThread('ask', by, context.cpus[0]);
+    if (via === 'wait') await bell.addThread('answer', by, context.cpus[1] ?? context.cpus[0]);
   } catch (error) {
     await bell[Symbol.asyncDispose]();
     throw error;
@@ -96,7 +98,7 @@ async function openThreads(context: LabContext, via: 'wait' | 'waitAsync'): Prom
 async function openDoorbell(context: LabContext): Promise<OpenVariant> {
   const bell = new WakeBell();
   try {
-    await bell.addThread('answer', context.cpus[1] ?? context.cpus[0]);
+    await bell.addThread('answer', 'js', context.cpus[1] ?? context.cpus[0]);
     const machine = await StormMachine.open({
       vcpus: 1,
       cpus: context.cpus.slice(0, 1),
