@@ -3,21 +3,24 @@
 import { cpus } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { allowedCpus, cpuTimes, machineFacts, stolenShare } from '../../src/main/lab/machine-facts.ts';
+import { allowedCpus, cpuTimes, machineFacts, shareOf } from '../../src/main/lab/machine-facts.ts';
 
 const test = suite('lab machine facts');
 
 test('times of all CPUs: guest time is part of user time and not counted twice', () => {
   const stat = 'cpu  100 20 30 400 5 6 7 32 90 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n';
-  assert.equal(cpuTimes(stat), { total: 600, stolen: 32 });
-  assert.equal(cpuTimes('cpu  100 20 30 400\n'), { total: 550, stolen: 0 });
-  assert.equal(cpuTimes(''), { total: 0, stolen: 0 });
+  // Others: user, nice, system, irq and softirq, without what was this process.
+  assert.equal(cpuTimes(stat, 63), { total: 600, stolen: 32, others: 100 });
+  assert.equal(cpuTimes('cpu  100 20 30 400\n', 0), { total: 550, stolen: 0, others: 150 });
+  assert.equal(cpuTimes('', 0), { total: 0, stolen: 0, others: 0 });
 });
 
-test('the stolen share is that between two readings', () => {
-  assert.is(stolenShare({ total: 100, stolen: 50 }, { total: 300, stolen: 60 }), 0.05);
-  assert.is(stolenShare({ total: 100, stolen: 50 }, { total: 100, stolen: 50 }), 0);
-  assert.is(stolenShare({ total: 100, stolen: 50 }, { total: 200, stolen: 40 }), 0);
+test('shares are those between two readings', () => {
+  const before = { total: 100, stolen: 50, others: 10 };
+  assert.is(shareOf('stolen', before, { total: 300, stolen: 60, others: 20 }), 0.05);
+  assert.is(shareOf('others', before, { total: 300, stolen: 60, others: 110 }), 0.5);
+  assert.is(shareOf('stolen', before, before), 0);
+  assert.is(shareOf('others', before, { total: 200, stolen: 50, others: 5 }), 0);
 });
 
 test('CPUs that the process may run on: lists and ranges', () => {

@@ -10,7 +10,8 @@ import { codeOf } from '../errors.ts';
 const test = suite('lab measure');
 
 const SAMPLING: Sampling = { seed: 5, visits: 6, repetitions: 3, repetitionMs: 2 };
-const quiet = { progress: () => {} };
+/** A machine on which nothing else happens: what this one does meanwhile is not what is tested. */
+const quiet = { progress: () => {}, readTimes: () => ({ total: 0, stolen: 0, others: 0 }) };
 
 /** One variant's side: says who repeated, in the order of all sides that share the log. */
 class Fake implements OpenVariant {
@@ -208,6 +209,18 @@ test('a noisy figure is doubted, a noisy machine with a steady ratio is not', as
   assert.is(related?.ratio?.median, 0.5);
 });
 
+test("stolen time and other programs' work are told; work in groups with peers may be the peers'", async () => {
+  const busy = () => {
+    let reading = 0;
+    return { ...quiet, readTimes: () => ({ total: 100 * ++reading, stolen: 20 * reading, others: 30 * reading }) };
+  };
+  const [alone] = await measureGroup([variantOf(new Fake(steady(1)))], SAMPLING, busy());
+  assert.equal(alone?.doubts, ["20 % of the CPUs' time was stolen", "other programs worked 30 % of the CPUs' time"]);
+  const peers = { one: async () => new Fake(steady(2)) };
+  const [peered] = await measureGroup([variantOf(new Fake(steady(1)), { peers })], SAMPLING, busy());
+  assert.equal(peered?.doubts, ["20 % of the CPUs' time was stolen"]);
+});
+
 test('peers are estimated under their names', async () => {
   const [row] = await measureGroup(
     [
@@ -245,6 +258,7 @@ test('latencies of the repetitions that count are gathered; what the variant its
 test('progress goes from 0 to below 1 and names the rows', async () => {
   const told: [number, string][] = [];
   await measureGroup([variantOf(new Fake(steady(1))), variantOf(new Fake(steady(1)), { actors: 'js:2' })], SAMPLING, {
+    ...quiet,
     progress: (share, what) => told.push([share, what]),
   });
   assert.is(told.length, 2 * 7);
@@ -258,6 +272,7 @@ test('an aborted run keeps the visits that were complete, and says so', async ()
   const base = new Fake(steady(1), { nsOf: () => 2e6 });
   let calls = 0;
   const [row] = await measureGroup([variantOf(own, { openBaseline: async () => base })], SAMPLING, {
+    ...quiet,
     signal: abort.signal,
     // The warm-up, two visits; the third is told of and then never made.
     progress: () => {

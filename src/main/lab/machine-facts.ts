@@ -7,25 +7,37 @@ import { textOf } from '../host-facts.ts';
 import { probe } from '../probe.ts';
 import type { MachineFacts } from './report.ts';
 
-/** Time of all CPUs since boot, in the kernel's ticks. */
+/** Time of all CPUs since boot, in the kernel's ticks. Of use are differences. */
 export interface CpuTimes {
   readonly total: number;
   /** Taken by the hypervisor under this machine while a CPU had work to do. */
   readonly stolen: number;
+  /** Worked for anybody but this process: other programs, its own children, the kernel's threads. */
+  readonly others: number;
 }
 
-/** The first line of /proc/stat; zeros where there is none. */
-export function cpuTimes(stat = textOf('/proc/stat')): CpuTimes {
+/** USER_HZ is 100 on this architecture, whatever the kernel's own rate is. */
+const TICK_MICROSECONDS = 10_000;
+
+/** The first line of /proc/stat, and what of it was this process; zeros where there is none. */
+export function cpuTimes(stat = textOf('/proc/stat'), ownTicks = ownTime()): CpuTimes {
   const fields = (/^cpu +(.*)$/m.exec(stat)?.[1] ?? '').split(' ').map(Number);
   // user nice system idle iowait irq softirq steal; what follows is counted in user and nice as well.
-  const used = fields.slice(0, 8).map(ticks => ticks || 0);
-  return { total: used.reduce((sum, ticks) => sum + ticks, 0), stolen: used[7] ?? 0 };
+  const used = Array.from({ length: 8 }, (_, index) => fields[index] || 0);
+  const [, , , idle = 0, waiting = 0, , , stolen = 0] = used;
+  const total = used.reduce((sum, ticks) => sum + ticks, 0);
+  return { total, stolen, others: total - idle - waiting - stolen - ownTicks };
 }
 
-/** The share of the CPUs' time between two readings that was stolen, 0 to 1. */
-export function stolenShare(before: CpuTimes, after: CpuTimes): number {
+function ownTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / TICK_MICROSECONDS;
+}
+
+/** The share of the CPUs' time between two readings that was stolen, or that others worked, 0 to 1. */
+export function shareOf(what: 'stolen' | 'others', before: CpuTimes, after: CpuTimes): number {
   const total = after.total - before.total;
-  return total <= 0 ? 0 : Math.min(1, Math.max(0, (after.stolen - before.stolen) / total));
+  return total <= 0 ? 0 : Math.min(1, Math.max(0, (after[what] - before[what]) / total));
 }
 
 /** The CPUs that this process may run on, ascending: what actors can be pinned to. */
@@ -63,7 +75,7 @@ export function machineFacts({
     flags: [...process.execArgv, ...(process.env['NODE_OPTIONS']?.split(' ').filter(Boolean) ?? [])],
     governor: textOf('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor').trim() || 'not visible',
     loadAverage: loadavg()[0] ?? 0,
-    stolen: stolenShare(since, cpuTimes()),
+    stolen: shareOf('stolen', since, cpuTimes()),
     clockNs,
   };
 }

@@ -3,7 +3,7 @@
 
 import { median, shuffle } from 'simple-statistics';
 import { HypervisorError } from '../../../shared/errors.ts';
-import { cpuTimes, stolenShare } from './machine-facts.ts';
+import { type CpuTimes, cpuTimes, shareOf } from './machine-facts.ts';
 import type { Estimate, Row } from './report.ts';
 import type { Scenario } from './scenario.ts';
 import { estimate, halfWidth, LatencyCounter, ratioEstimate, seededRandom } from './statistics.ts';
@@ -14,6 +14,8 @@ export interface MeasureHooks {
   progress(share: number, what: string): void;
   /** Ends the group after the repetition under way: rows are made of the visits that were complete. */
   readonly signal?: AbortSignal;
+  /** Reads the machine's CPU times. Default: {@link cpuTimes}. */
+  readonly readTimes?: () => CpuTimes;
 }
 
 /** What of a scenario is asked for here. */
@@ -30,9 +32,9 @@ const WINDOW = 3;
 const STABLE = 0.05;
 /** The warm-up of a side takes the time of so many repetitions at most. */
 const WARM_UP_REPETITIONS = 50;
-/** Doubts: the median is known no better than this; so much of the CPUs' time was stolen; too few visits for an interval of 95 %. */
+/** Doubts: the median is known no better than this; so much of the CPUs' time was stolen, or others worked; too few visits for an interval of 95 %. */
 const UNCERTAIN = 0.1;
-const STOLEN = 0.1;
+const DISTURBED = 0.1;
 const VISITS_LEAST = 5;
 
 /** A variant, its baseline or a peer of it, while it is measured. */
@@ -98,7 +100,7 @@ export async function measureGroup(
 async function measureOpened(
   variants: readonly Variant[],
   sampling: Sampling,
-  { progress, signal }: MeasureHooks,
+  { progress, signal, readTimes = cpuTimes }: MeasureHooks,
   keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>,
 ): Promise<Row[]> {
   const random = seededRandom(sampling.seed);
@@ -111,15 +113,19 @@ async function measureOpened(
     entries.push(entry);
     for (const side of entry.sides) await warmUp(entry, side, sampling, signal);
   }
-  const before = cpuTimes();
+  const before = readTimes();
   for (let visit = 0, done = entries.length; visit < sampling.visits; visit += 1) {
     for (const entry of shuffle(entries, random)) {
       progress(done++ / turns, entry.id);
       await visitSides(entry, random, signal);
     }
   }
-  const stolen = stolenShare(before, cpuTimes());
-  return entries.filter(({ own }) => own.visits.length > 0).map(entry => rowOf(entry, sampling, stolen));
+  const after = readTimes();
+  const stolen = shareOf('stolen', before, after);
+  // Peers may be processes of their own: what they work is none of others'.
+  const hasPeers = entries.some(({ peers }) => peers.length > 0);
+  const machine = { stolen, others: hasPeers ? 0 : shareOf('others', before, after) };
+  return entries.filter(({ own }) => own.visits.length > 0).map(entry => rowOf(entry, sampling, machine));
 }
 
 async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>) {
@@ -224,7 +230,7 @@ async function visitSides(entry: Entry, random: () => number, signal?: AbortSign
   for (const keep of kept) keep();
 }
 
-function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: Sampling, stolen: number): Row {
+function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: Sampling, machine: Disturbance): Row {
   const random = seededRandom(seed);
   const value = estimate(own.visits, random);
   const base = baseline && estimate(baseline.visits, random);
@@ -249,8 +255,14 @@ function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: S
     }),
     ...(latency && { latency }),
     ...(series && { series }),
-    doubts: doubtsOf({ own, ratio, value, visits, stolen }),
+    doubts: doubtsOf({ own, ratio, value, visits, machine }),
   };
+}
+
+/** Shares of the CPUs' time during the visits. */
+interface Disturbance {
+  readonly stolen: number;
+  readonly others: number;
 }
 
 interface Doubtful {
@@ -258,11 +270,11 @@ interface Doubtful {
   readonly value: Estimate;
   readonly ratio: Estimate | undefined;
   readonly visits: number;
-  readonly stolen: number;
+  readonly machine: Disturbance;
 }
 
 /** Only what is still there in what the row is judged by: the ratio where there is one. */
-function doubtsOf({ own, value, ratio, visits, stolen }: Doubtful): string[] {
+function doubtsOf({ own, value, ratio, visits, machine }: Doubtful): string[] {
   const percent = (share: number) => `${Math.round(share * 100)} %`;
   const doubts: string[] = [];
   if (own.visits.length < visits) doubts.push(`${own.visits.length} of ${visits} visits: the run ended early`);
@@ -273,6 +285,8 @@ function doubtsOf({ own, value, ratio, visits, stolen }: Doubtful): string[] {
     doubts.push(Number.isFinite(width) ? `${what} is known to ± ${percent(width)} only` : `${what} is 0`);
   }
   if (own.unstable && width > STABLE) doubts.push('did not become stable in the warm-up');
-  if (stolen > STOLEN) doubts.push(`${percent(stolen)} of the CPUs' time was stolen`);
+  const { stolen, others } = machine;
+  if (stolen > DISTURBED) doubts.push(`${percent(stolen)} of the CPUs' time was stolen`);
+  if (others > DISTURBED) doubts.push(`other programs worked ${percent(others)} of the CPUs' time`);
   return doubts;
 }
