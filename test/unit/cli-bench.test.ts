@@ -92,11 +92,12 @@ test('Ctrl-C: status 130, and what was measured is in both files', async () => {
   assert.match(readFileSync(html, 'utf8'), /This run was interrupted/);
 });
 
-test('--list names every workload with what it measures', async () => {
+test('--list names every workload and litmus test with what it measures', async () => {
   const { status, stdout } = await nodeKvm(['bench', '--list'], { env });
   assert.is(status, 0);
   assert.match(stdout, /^stream\/triad +.*js.* \S/m);
   assert.match(stdout, /^exits\/storm .*needs KVM/m);
+  assert.match(stdout, /^litmus\/SB +.*r0=0 r1=0/m);
 });
 
 test('--compare: a table, a page, and JSON with the verdicts', async () => {

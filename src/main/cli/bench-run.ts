@@ -1,7 +1,7 @@
 // What `node-kvm bench` does: a run with its progress, table and files; a comparison of two reports; the list of workloads. Main thread.
 
 import { isHypervisorError } from '../../../shared/errors.ts';
-import { catalog, nameOf } from '../lab/catalog.ts';
+import { catalog, listed, nameOf } from '../lab/catalog.ts';
 import { compareReports } from '../lab/compare.ts';
 import type { LabReport } from '../lab/report.ts';
 import { runBenchmark } from '../lab/run-benchmark.ts';
@@ -63,10 +63,10 @@ export function compareFiles({ a, b, ...files }: Files & { readonly a: string; r
   write({ json: () => ({ ...comparison, rows: verdicts }), html: () => comparisonPage(comparison, one, two) });
 }
 
-/** All workloads, in the order in which they run. */
+/** All workloads and litmus tests, in the order in which they run. */
 export function listWorkloads(): void {
   const left = { alignment: 'left' } as const;
-  const rows = catalog.map(workload => [
+  const rows = listed.map(workload => [
     nameOf(workload),
     workload.kinds.join(', ') + (workload.needsKvm === true ? ', needs KVM' : ''),
     workload.title,
