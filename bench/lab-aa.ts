@@ -101,10 +101,15 @@ function print(pairs: readonly { readonly name: string; readonly compared: Compa
   needed.sort((a, b) => a - b);
   process.stdout.write(
     [
-      table(lines, { columnDefault: { alignment: 'right' }, drawHorizontalLine: index => index === 1 }),
+      table(lines, {
+        columnDefault: { alignment: 'right', paddingLeft: 0, paddingRight: 2 },
+        border: { joinBody: '─', joinLeft: '', joinRight: '', joinJoin: '─' },
+        drawVerticalLine: () => false,
+        drawHorizontalLine: index => index === 1,
+      }),
       ...[...calls].map(([id, speedups]) => `called different: ${id}: ${speedups.join(', ')}`),
       `the least difference that would have been seen: ${percent(needed[needed.length >> 1] ?? 0)} in half of the rows`,
-      `doubtful: ${doubtful} of ${rows} rows, ${percent(doubtful / rows)}`,
+      `doubtful: ${doubtful} of ${rows} rows, ${percent(doubtful / rows)}${doubtful > rows / 2 ? ': too noisy to say much; repeat it with nothing else at work' : ''}`,
       `false alarms: ${called} of ${rows} rows, ${percent(called / rows)}; of those without doubts ${percent(called / Math.max(1, rows - doubtful))}`,
       `goal: at most ${percent(GOAL)} of all rows: ${called / rows <= GOAL ? 'met' : 'MISSED'}`,
       '',
