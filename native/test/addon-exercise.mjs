@@ -148,7 +148,7 @@ function lab() {
   };
   for (const [kernel, ...params] of [[1, 4096, 1], [2, 4096, 1, 5], [3, 4096, 1, DATA], [4, 4096, 1, DATA, DATA], [5, 4096, 1, 64]])
     assert.ok(run(kernel, DATA + 0xf000, ...params) > 0);
-  for (const kernel of [8, 9, 10, 11, 13]) assert.equal(run(kernel, DATA, 10), 10);
+  for (const kernel of [8, 9, 10, 11, 13]) assert.equal(run(kernel, DATA + 256 * kernel, 10), 10);
   throws('ERR_OUT_OF_RANGE', () => run(1, DATA + 0xf008, 4096, 1));
   throws('ERR_OUT_OF_RANGE', () => run(0));
   throws('ERR_OUT_OF_RANGE', () => addon.labRun(buffer, 32));
