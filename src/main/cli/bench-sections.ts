@@ -165,7 +165,8 @@ export function litmusSection(litmus: readonly LitmusRow[]): string {
       : `<p class="calm">No forbidden outcome in ${litmus.reduce((sum, { iterations }) => sum + iterations, 0).toLocaleString('en-US')} iterations of ${litmus.length} tests.</p>`;
   return (
     `${verdict}<p class="quiet">Each cell: is the relaxed outcome that the test is about allowed between these actors, and how often was it seen. ` +
-    `An allowed outcome that was not seen proves nothing; a forbidden one must never be seen.</p>` +
+    `● allowed and seen, ○ allowed and not seen, ✓ forbidden and never seen, ✗ FORBIDDEN, yet seen. An allowed outcome that was not seen proves ` +
+    `nothing; a forbidden one must never be seen.</p>` +
     `${htmlTable(['test, access', ...columns.map(escapeText)], rows, [], 'matrix')}<h3>Every outcome</h3>${litmus.map(litmusDetails).join('\n')}`
   );
 }
@@ -176,8 +177,8 @@ function matrixCell(rows: readonly LitmusRow[]): string {
   const worst = (['failed', 'seen', 'unseen', 'forbidden'] as const).find(kind => findings.some(f => f.kind === kind));
   if (worst === undefined) return '<td></td>';
   const mark = { failed: '✗ ', seen: '● ', unseen: '○ ', forbidden: '✓ ' } as const;
-  const lines = findings.map(({ kind, text, who }) =>
-    escapeText(`${mark[kind]}${text}${findings.length > 1 ? ` (${who})` : ''}`),
+  const lines = findings.map(({ kind, short, who }) =>
+    escapeText(`${mark[kind]}${short}${findings.length > 1 ? ` (${who})` : ''}`),
   );
   return `<td class="${worst}">${lines.join('<br>')}</td>`;
 }

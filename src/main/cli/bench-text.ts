@@ -99,20 +99,22 @@ export interface TargetFinding {
   /** 'failed': a forbidden outcome was seen (the target or another one). */
   readonly kind: 'failed' | 'forbidden' | 'seen' | 'unseen';
   readonly text: string;
+  /** For a cell whose colour and mark say the kind. */
+  readonly short: string;
 }
 
 export function targetFinding(row: LitmusRow): TargetFinding {
   const target = row.outcomes.find(({ isTarget }) => isTarget);
   if (row.failed) {
     const seen = row.outcomes.filter(({ allowed, count }) => !allowed && count > 0);
-    return {
-      kind: 'failed',
-      text: `FORBIDDEN, yet seen: ${seen.map(o => `${o.text} (${o.count.toLocaleString('en-US')} times)`).join('; ')}`,
-    };
+    const short = seen.map(({ text, count }) => `${text} (${count.toLocaleString('en-US')} times)`).join('; ');
+    return { kind: 'failed', text: `FORBIDDEN, yet seen: ${short}`, short };
   }
-  if (target === undefined || !target.allowed) return { kind: 'forbidden', text: 'forbidden, never seen' };
-  if (target.count === 0) return { kind: 'unseen', text: 'allowed, not seen' };
-  return { kind: 'seen', text: `allowed, seen ${perMillion(target.count, row.iterations)}` };
+  if (target === undefined || !target.allowed)
+    return { kind: 'forbidden', text: 'forbidden, never seen', short: 'never' };
+  if (target.count === 0) return { kind: 'unseen', text: 'allowed, not seen', short: 'not seen' };
+  const share = perMillion(target.count, row.iterations);
+  return { kind: 'seen', text: `allowed, seen ${share}`, short: share };
 }
 
 function perMillion(count: number, iterations: number): string {
