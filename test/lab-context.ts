@@ -23,7 +23,7 @@ export function labContext(scenario: Partial<Scenario> = {}): TestContext {
       repetitions: 1,
       repetitionMs: 1,
       litmusIterations: 1,
-      quick: true,
+      quick: false,
       peers: true,
       ...scenario,
     },

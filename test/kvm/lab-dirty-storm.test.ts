@@ -20,6 +20,13 @@ test('a source that does not work here is skipped with its reason', () => {
   assert.ok(measured.has('bitmap') && measured.has('host'));
 });
 
+test('a quick run has no axes but the vCPUs', () => {
+  const quick = dirtyStorm.variants(labContext({ quick: true }));
+
+  assert.ok(quick.length < variants.length);
+  assert.ok(quick.every(({ parameters }) => parameters['slots'] === 1 && parameters['writes %'] === 100));
+});
+
 test('sizes that are too small for it are said', () => {
   const small = labContext({ sizes: [4096] });
 

@@ -13,6 +13,7 @@ test('every kind of exit on every thread, with one vCPU and with two', () => {
   const names = variants.map(({ actors, parameters }) => `${actors} ${parameters['exit']} ${parameters['device']}`);
 
   assert.equal(new Set(names).size, 8);
+  assert.is(exitStorm.variants(labContext({ quick: true })).length, 4);
 });
 
 test("devices on the vCPUs' own threads have a baseline in C", () => {

@@ -93,7 +93,8 @@ async function output(file: string, args: readonly string[]): Promise<string> {
     return stdout;
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string };
-    const said = `${stdout}${stderr}`.trim() || messageOf(cause);
+    // Its standard error has the reason, in many lines; reports have one for it.
+    const said = (stderr.trim() || stdout.trim() || messageOf(cause)).replace(/\s+/g, ' ').slice(0, 400);
     throw new HypervisorError('ERR_LAB_ACTOR', `${file} ${args.join(' ')} failed: ${said}`, { cause });
   }
 }
