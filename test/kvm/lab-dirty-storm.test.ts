@@ -27,6 +27,16 @@ test('a quick run has no axes but the vCPUs', () => {
   assert.ok(quick.every(({ parameters }) => parameters['slots'] === 1 && parameters['writes %'] === 100));
 });
 
+test('without KVM only the host source is measured, and the others are said', () => {
+  const blind = { ...labContext(), hasKvm: false };
+
+  assert.equal(
+    dirtyStorm.variants(blind).map(({ parameters }) => parameters['source']),
+    ['host'],
+  );
+  assert.is(blind.skipped.length, 3);
+});
+
 test('sizes that are too small for it are said', () => {
   const small = labContext({ sizes: [4096] });
 

@@ -97,6 +97,7 @@ function cases(context: LabContext): StormCase[] {
       result.push(...sizes.map(bytes => ({ ...plain, bytes })));
       continue;
     }
+    if (!context.hasKvm) context.skip(`dirty/storm, source ${source}`, 'its writers are guests, and those need KVM');
     const counts = context.hasKvm ? guestCounts(scenario) : [];
     const most = Math.max(...counts);
     for (const vcpus of counts) result.push(...sizes.map(bytes => ({ ...plain, vcpus, bytes })));
