@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -82,9 +82,9 @@ async function compile(cargo: string, crate: string): Promise<string> {
   try {
     mkdirSync(join(folder, 'src'), { recursive: true });
     mkdirSync(join(folder, '.cargo'), { recursive: true });
-    writeFileSync(join(folder, 'Cargo.toml'), MANIFEST);
-    writeFileSync(join(folder, '.cargo/config.toml'), CONFIG);
-    writeFileSync(join(folder, 'src/main.rs'), source);
+    writeIfOther(join(folder, 'Cargo.toml'), MANIFEST);
+    writeIfOther(join(folder, '.cargo/config.toml'), CONFIG);
+    writeIfOther(join(folder, 'src/main.rs'), source);
     // The target folder is named: the user's configuration may put it elsewhere.
     const target = join(folder, 'target');
     await promisify(execFile)(cargo, ['build', '--release', '--offline', '--target-dir', target], { cwd: folder });
@@ -95,6 +95,11 @@ async function compile(cargo: string, crate: string): Promise<string> {
       cause,
     });
   }
+}
+
+/** cargo goes by times of files: one that is written again is compiled again. */
+function writeIfOther(path: string, text: string): void {
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text);
 }
 
 /** What the program does with its memory; see its source. */
