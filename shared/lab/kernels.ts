@@ -9,11 +9,11 @@ export const LAB_KERNELS = {
   read: 1,
   /** at, bytes, passes, value: stores value (u32, in both halves) to all 64-bit words. sum: 0 */
   write: 2,
-  /** at, bytes, passes, from: copies bytes. sum: 0 */
+  /** at, bytes, passes, from: copies bytes. ops: 64-bit words. sum: 0 */
   copy: 3,
   /** at, bytes, passes, b, c: a[i] = b[i] + 3.0 * c[i], f64. ops: elements. sum: 0 */
   triad: 4,
-  /** at, bytes, passes, stride: reads one 64-bit word each stride bytes. sum: of the last pass */
+  /** at, bytes, passes, stride: reads one 64-bit word each stride bytes, floor(bytes / stride) of them. sum: of the last pass */
   strided: 5,
   /** at, bytes (power of two), count, seed, writes (of 256 accesses, so many are stores of the index): 64-bit words at places from xorshift32. sum: of what was read */
   random: 6,

@@ -55,7 +55,7 @@ export const scenarioSchema = {
   },
 } as const;
 
-const FULL = { sizes: ['256K', '64M'], visits: 10, repetitions: 4, repetitionMs: 4, litmusIterations: 100_000 };
+const FULL = { sizes: ['256K', '64M'], visits: 14, repetitions: 4, repetitionMs: 4, litmusIterations: 100_000 };
 const QUICK = { sizes: ['1M'], visits: 5, repetitions: 2, repetitionMs: 0.5, litmusIterations: 50_000 };
 
 const validate = new Ajv({ verbose: true, allowUnionTypes: true }).compile(scenarioSchema);
