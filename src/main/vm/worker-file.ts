@@ -11,8 +11,11 @@ export function workerFile(name: WorkerName): URL {
   return distFile(`workers/${name}.js`);
 }
 
+/** The package's folder, looked up once: every machine that starts asks for a worker's file. */
+let root: string | undefined;
+
 /** The URL of a file that the build makes, `path` from dist/ on. The package refers to itself: bundled into whatever, that is where dist/ is. */
 export function distFile(path: string): URL {
-  const root = dirname(createRequire(import.meta.url).resolve('node-kvm/package.json'));
+  root ??= dirname(createRequire(import.meta.url).resolve('node-kvm/package.json'));
   return pathToFileURL(join(root, 'dist', path));
 }
