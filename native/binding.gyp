@@ -48,8 +48,19 @@
         # Node-API calls fail once a worker is being terminated; without this node-addon-api aborts the process then.
         'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
       ],
-      # The lab's kernels. The guest is compiled from the same text: what is fast there must be fast here.
-      'cflags_c': ['-std=c11', '-O3', '-fno-strict-aliasing', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
+      # The lab's kernels. The guest is compiled from the same text: what is fast there must be fast here. Aligned loops: a
+      # loop of a few instructions runs at half its speed where it lies across two cache lines, which is then the
+      # linker's luck, not the machine's speed.
+      'cflags_c': [
+        '-std=c11',
+        '-O3',
+        '-falign-loops=64',
+        '-fno-strict-aliasing',
+        '-Wall',
+        '-Wextra',
+        '-Werror',
+        '-fvisibility=hidden',
+      ],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': [
         '-std=c++20',
