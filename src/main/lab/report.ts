@@ -47,9 +47,8 @@ export interface Series {
   readonly points: readonly (readonly [seconds: number, value: number])[];
 }
 
-export interface Row {
-  /** Names the variant: the same in every run with it. `${suite}/${workload}/${actors}/${parameters}` */
-  readonly id: string;
+/** What is measured, by whom, and how its figure is to be read. */
+export interface Measured {
   readonly suite: string;
   readonly workload: string;
   readonly actors: ActorMix;
@@ -58,6 +57,11 @@ export interface Row {
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly unit: Unit;
   readonly better: 'higher' | 'lower';
+}
+
+export interface Row extends Measured {
+  /** Names the variant: the same in every run with it. `${suite}/${workload}/${actors}/${parameters}` */
+  readonly id: string;
   readonly value: Estimate;
   /** The same number of C threads, in the same rounds; absent where C has no such thing. */
   readonly baseline?: Estimate;

@@ -1,7 +1,7 @@
 // What a workload is to the engine that measures it (measure.ts), and what it has to work with. Types only.
 
 import type { LabKernel } from '../../../shared/lab/kernels.ts';
-import type { ActorKind, ActorMix, Latency, Series, Unit } from './report.ts';
+import type { ActorKind, Latency, Measured, Series } from './report.ts';
 import type { Scenario } from './scenario.ts';
 
 /** One actor of a team: 'the second JavaScript thread'. */
@@ -63,14 +63,7 @@ export interface OpenVariant extends AsyncDisposable {
 }
 
 /** One row to be. */
-export interface Variant {
-  readonly suite: string;
-  readonly workload: string;
-  readonly actors: ActorMix;
-  readonly count: number;
-  readonly parameters: Readonly<Record<string, string | number>>;
-  readonly unit: Unit;
-  readonly better: 'higher' | 'lower';
+export interface Variant extends Measured {
   /** Not asked to do more work at once than one unit: latencies, storms. */
   readonly fixedScale?: boolean;
   open(): Promise<OpenVariant>;

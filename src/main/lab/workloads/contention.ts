@@ -11,6 +11,7 @@ import {
   kernelWorkload,
   rateMops,
   resultAt,
+  single,
   slowestNs,
 } from './kernel-workload.ts';
 
@@ -117,10 +118,6 @@ function openTicketLock(team: Team, actors: number): Job {
   };
 }
 
-const one = (open: Case['open']): (() => Case[]) => {
-  return () => [{ parameters: {}, open }];
-};
-
 const RATE = { unit: 'Mops/s', better: 'higher' } as const;
 
 export const contentionWorkloads = [
@@ -131,7 +128,7 @@ export const contentionWorkloads = [
     title: 'atomic additions to one word by all actors (lock xadd, Atomics.add)',
     model:
       'Additions per second of all actors together, on one word. One actor: the cost of the locked instruction and of its call. More: how fast the line wanders between their caches; a single actor is usually faster than two together. The sum is checked after each repetition. Nobody does anything else meanwhile: real programs contend less.',
-    cases: one((team, count) => openCounter('atomicAdd', team, count)),
+    cases: single((team, count) => openCounter('atomicAdd', team, count)),
   }),
   kernelWorkload({
     ...RATE,
@@ -140,7 +137,7 @@ export const contentionWorkloads = [
     title: 'the same by a loop of compare-and-swap',
     model:
       'Successful additions per second; attempts that failed because another actor was faster are work without a result, and are not counted. Fair lines favour `add`: the difference between the two is the cost of optimism under contention.',
-    cases: one((team, count) => openCounter('casAdd', team, count)),
+    cases: single((team, count) => openCounter('casAdd', team, count)),
   }),
   kernelWorkload({
     ...RATE,
@@ -164,7 +161,7 @@ export const contentionWorkloads = [
     model:
       'Consistent reads of seven words per second of all readers together, while the first actor of the mix writes without a pause. A read that a write fell into is repeated. The writer has as much to do as lasts as long as the reads do, by its speed in earlier repetitions. The worst case of a seqlock: it is made for writers that come seldom. A torn read that the sequence did not show ends the run.',
     countMin: 2,
-    cases: one(openSeqlock),
+    cases: single(openSeqlock),
   }),
   kernelWorkload({
     ...RATE,
@@ -173,6 +170,6 @@ export const contentionWorkloads = [
     title: 'a ticket lock around an increment',
     model:
       'Times per second that the lock is taken and given back by all actors together. First come, first served: with more than one actor each hand-over carries three lines from one cache to another. Waiting is spinning, so a holder that loses its CPU holds up all: stolen time shows here more than anywhere. The counter inside is checked.',
-    cases: one(openTicketLock),
+    cases: single(openTicketLock),
   }),
 ];

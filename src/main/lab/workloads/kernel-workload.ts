@@ -43,6 +43,11 @@ export interface KernelWorkload {
   cases(scenario: Scenario): readonly Case[];
 }
 
+/** The cases of a workload that has one choice of parameters. */
+export function single(open: Case['open'], parameters: Case['parameters'] = {}): () => Case[] {
+  return () => [{ parameters, open }];
+}
+
 /** The workload, for each of the scenario's mixes that it is made for; a C baseline for all that are not C alone. */
 export function kernelWorkload(description: KernelWorkload): Workload {
   const { suite, name, title, model } = description;

@@ -3,13 +3,13 @@
 
 import type { Team } from '../workload.ts';
 import {
-  type Case,
   expectOps,
   expectResult,
   forgetLayout,
   type Job,
   kernelWorkload,
   resultAt,
+  single,
   slowestNs,
 } from './kernel-workload.ts';
 
@@ -84,9 +84,6 @@ function openMpmc(team: Team, actors: number): Job {
 }
 
 const RING = { suite: 'rings', unit: 'Mops/s', better: 'higher', countMin: 2 } as const;
-const slotted = (open: Case['open']): (() => Case[]) => {
-  return () => [{ parameters: { slots: SLOTS }, open }];
-};
 
 export const ringWorkloads = [
   kernelWorkload({
@@ -95,13 +92,13 @@ export const ringWorkloads = [
     title: 'ring with one producer and one consumer',
     model: `Items per second through a ring of ${SLOTS} words, from the first actor of the mix to the second. Each side keeps what it last saw of the other's counter, so that lines wander once per batch, not once per item: how well that goes depends on whether both are equally fast. Order and sum are checked. It is throughput: a single item's way takes longer than its share of it.`,
     countMax: 2,
-    cases: slotted(openSpsc),
+    cases: single(openSpsc, { slots: SLOTS }),
   }),
   kernelWorkload({
     ...RING,
     name: 'mpmc',
     title: 'bounded queue with many producers and consumers',
     model: `Items per second through a queue of ${SLOTS} cells with a sequence number each (Vyukov's design): one compare-and-swap per item on either side. The first half of the mix's actors send, the others receive. The sums of both sides are checked. With one of each it shows what generality costs against \`spsc\`.`,
-    cases: slotted(openMpmc),
+    cases: single(openMpmc, { slots: SLOTS }),
   }),
 ];
