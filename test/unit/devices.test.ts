@@ -51,6 +51,13 @@ test('power off and the two resets, and nothing by accident', () => {
   assert.equal(ends(0xcf9, 0x02), []);
 });
 
+test('the keyboard controller is no keyboard controller, and never too busy for a command', () => {
+  const keyboard = powerDevices().find(({ pio }: Device) => pio?.base === 0x64);
+  const status = Number(keyboard?.read?.(0, 1, nobody));
+  assert.is(status & 0x01, 0x01, 'its output never ends');
+  assert.is(status & 0x02, 0, 'its input is empty');
+});
+
 test('a console that could not work is refused', async () => {
   const make = (...args: unknown[]) => codeOf(() => debugConsole(...(args as Parameters<typeof debugConsole>)));
   assert.is(await make(), 'ERR_INVALID_ARG_TYPE');

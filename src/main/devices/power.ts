@@ -8,6 +8,12 @@ const PM1A_CONTROL = 0x604;
 const SLEEP_ENABLE = 0x2000;
 const KEYBOARD_COMMAND = 0x64;
 const PULSE_RESET_LINE = 0xfe;
+/**
+ * Output buffer full, input buffer empty. A driver that looks for a keyboard empties the first, gives up after some bytes that never
+ * end, and concludes that there is no controller (Linux after 17 reads, as with a floating bus); one that resets the machine waits
+ * for the second and goes on at once (on a floating bus Linux polls 65,536 times).
+ */
+const NO_CONTROLLER = 0x01;
 /** RST_CNT: bit 2 resets the processor. */
 const RESET_CONTROL = 0xcf9;
 const RESET_CPU = 0x04;
@@ -29,11 +35,12 @@ export function acpiPower(): Device {
   };
 }
 
-/** Port 0x64: reads as if no controller were there; command 0xfe pulls the processor's reset line. */
+/** Port 0x64: its status says that there is no working controller; command 0xfe pulls the processor's reset line. */
 export function keyboardReset(): Device {
   return {
     name: 'keyboard controller reset',
     pio: { base: KEYBOARD_COMMAND, length: 1 },
+    read: () => NO_CONTROLLER,
     write(_offset, _size, value, access) {
       if (Number(value) === PULSE_RESET_LINE) access.end('reset');
     },
