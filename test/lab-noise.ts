@@ -145,6 +145,7 @@ export function reportOf(rows: readonly Row[]): LabReport {
     },
     rows,
     litmus: [],
+    failures: [],
     skipped: [],
     interrupted: false,
   };

@@ -1,7 +1,7 @@
 // A report of the lab made by hand, for tests of what is made from reports: every kind of row, charts, litmus verdicts, doubts. Its
 // figures are invented and deterministic.
 
-import type { ActorKind, Estimate, LabReport, Latency, LitmusRow, Row } from '../src/main/lab/report.ts';
+import type { ActorKind, Estimate, Failure, LabReport, Latency, LitmusRow, Row } from '../src/main/lab/report.ts';
 
 /** Visits around a median, with `share` of it as noise. */
 export function estimate(median: number, share = 0.02): Estimate {
@@ -131,9 +131,33 @@ function litmusRow(
   };
 }
 
-/** `failing`: with a litmus test that saw what is forbidden. */
+const FAILURES: readonly Failure[] = [
+  {
+    workload: 'access/chase',
+    actors: ['js:1', 'wasm:2'],
+    rows: ['access/chase/js:1/bytes=65536', 'access/chase/wasm:2/bytes=65536'],
+    during: 'access/chase/wasm:2/bytes=65536',
+    code: 'ERR_LAB_ACTOR',
+    message: 'wasm actor 1 ended with <status 1>',
+  },
+  {
+    workload: 'access/chase',
+    actors: ['js:1', 'wasm:2'],
+    rows: [],
+    during: 'access/chase/wasm:2/bytes=65536',
+    code: 'ERR_SYSCALL',
+    message: 'close failed',
+  },
+];
+
+/** `failing`: with a litmus test that saw what is forbidden. `broken`: with a group and a closing that failed. */
 export function labReport(
-  options: { readonly failing?: boolean; readonly interrupted?: boolean; readonly name?: string } = {},
+  options: {
+    readonly failing?: boolean;
+    readonly broken?: boolean;
+    readonly interrupted?: boolean;
+    readonly name?: string;
+  } = {},
 ): LabReport {
   return {
     format: 'node-kvm-lab/1',
@@ -179,6 +203,7 @@ export function labReport(
       litmusRow('SB', 'atomic', ['js', 'js'], 0),
       litmusRow('IRIW', 'atomic', ['guest', 'js', 'guest', 'js'], 0),
     ],
+    failures: options.broken === true ? FAILURES : [],
     skipped: [{ what: 'wake-ups/ioeventfd', reason: 'the library has none' }],
     interrupted: options.interrupted === true,
   };

@@ -65,6 +65,14 @@ test('an interrupted run says so', () => {
   assert.not.match(benchPage(labReport(), []), /This run was interrupted/);
 });
 
+test('what failed is told first, and the rest is there', () => {
+  const html = benchPage(labReport({ broken: true }), []);
+  assert.match(html, /class="alarm">Not everything could be measured/);
+  assert.match(html, /<li>access\/chase \(js:1, wasm:2; 2 rows missing\): ERR_LAB_ACTOR at .*&lt;status 1&gt;<\/li>/);
+  assert.match(html, /<td>wasm:2<\/td>/);
+  assert.not.match(benchPage(labReport(), []), /Not everything could be measured/);
+});
+
 test('it loads nothing: no address of a network, and a policy that forbids it', () => {
   const html = benchPage(labReport(), WORKLOADS);
   assert.not.match(html, /https?:|\/\/[a-z]+\.|<link|<img|@import|url\(|\bsrc=|fetch\(/i);

@@ -55,6 +55,17 @@ test('an interrupted run says so, and one without rows is no error', () => {
   assert.match(benchTable({ ...labReport(), rows: [], litmus: [] }), /^0 rows/m);
 });
 
+test('what failed is told with its rows, its code and where it happened, and counted at the end', () => {
+  const broken = benchTable(labReport({ broken: true }));
+  assert.match(
+    broken,
+    /^FAILED: access\/chase \(js:1, wasm:2; 2 rows missing\): ERR_LAB_ACTOR at access\/chase\/wasm:2\/bytes=65536: wasm actor 1 ended with <status 1>$/m,
+  );
+  assert.match(broken, /^FAILED: access\/chase \(.*; when its actors were closed\): ERR_SYSCALL at .*: close failed$/m);
+  assert.match(broken, /; 2 FAILED$/m);
+  assert.not.match(text, /FAILED/);
+});
+
 test('no line of the table of rows is wider than 100 columns', () => {
   const lines = text.slice(text.indexOf('median'), text.indexOf('Medians with')).split('\n');
   assert.ok(lines.length > 20);

@@ -67,6 +67,29 @@ test('a scenario file says what to measure; options go before it', async () => {
   assert.equal([used.seed, used.sizes, used.suites, used.visits], [9, [2 ** 17], ['stream/write'], 5]);
 });
 
+test('an actor that dies: status 1, and what could be measured is in the table and in both files, with what could not', async () => {
+  const [json, html] = [place('json'), place('html')];
+  // The first thread that the run starts ends at once.
+  const fault = "process.once('worker', worker => worker.once('online', () => worker.terminate()))";
+  const { status, stdout, stderr } = await nodeKvm(
+    ['bench', 'stream/read', 'atomics/add', ...SMALL, '--json', json, '--html', html],
+    { env: { ...env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(fault)}` } },
+  );
+  assert.is(status, 1, stderr);
+  assert.match(stdout, /^FAILED: stream\/read \(js:1; 1 rows missing\): ERR_LAB_ACTOR/m);
+  assert.match(stdout, /^1 rows, .*; 1 FAILED$/m);
+  const { rows, failures } = read(json);
+  assert.equal(
+    rows.map(({ id }) => id),
+    ['atomics/add/js:1'],
+  );
+  assert.equal(
+    failures.map(({ code, rows: missing }) => [code, missing]),
+    [['ERR_LAB_ACTOR', ['stream/read/js:1/bytes=65536']]],
+  );
+  assert.match(readFileSync(html, 'utf8'), /class="alarm">Not everything could be measured/);
+});
+
 test('Ctrl-C: status 130, and what was measured is in both files', async () => {
   const [json, html] = [place('json'), place('html')];
   const scenario = file({

@@ -8,6 +8,7 @@ import type { BenchPageData, Chart } from './bench-page/data.ts';
 import template from './bench-page/page.html' with { type: 'text' };
 import script from './bench-page/script.ts?browser';
 import { factList, latencyTable, litmusSection, machineFacts, rowsTable, runFacts } from './bench-sections.ts';
+import { failureText } from './bench-table.ts';
 import { embedData, embedScript, escapeText, fillTemplate } from './html.ts';
 
 /** What the page says of a workload besides its figures. */
@@ -60,10 +61,18 @@ function opening(report: LabReport): string {
   ];
   return [
     interrupted ? '<p class="alarm">This run was interrupted: here is only what was measured until then.</p>' : '',
+    failuresNote(report),
     factList([...runFacts(report), ...counts]),
     '<h3>Machine</h3>',
     machineFacts(report),
   ].join('\n');
+}
+
+/** First of all: some rows are not there, and why. */
+function failuresNote({ failures }: LabReport): string {
+  if (failures.length === 0) return '';
+  const items = failures.map(failure => `<li>${escapeText(failureText(failure))}</li>`).join('\n');
+  return `<div class="alarm">Not everything could be measured; the rest went on with new actors.<ul class="notes">${items}</ul></div>`;
 }
 
 /** An id of an element; suites and workloads are named by ourselves, but reports are files. */

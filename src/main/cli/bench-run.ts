@@ -49,7 +49,7 @@ export async function runBench({ input, ...files }: Files & { readonly input: Sc
   process.stdout.write(benchTable(report));
   write({ json: () => report, html: () => benchPage(report, catalog) });
   if (interrupts.signal !== undefined) return signalStatus(interrupts.signal);
-  return report.litmus.some(({ failed }) => failed) ? 1 : 0;
+  return report.failures.length > 0 || report.litmus.some(({ failed }) => failed) ? 1 : 0;
 }
 
 /** @throws UsageError for a file that is no report */

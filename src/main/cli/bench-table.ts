@@ -2,7 +2,7 @@
 // thread; pure.
 
 import { table } from 'table';
-import type { LabReport, LitmusRow, MachineFacts, Row } from '../lab/report.ts';
+import type { Failure, LabReport, LitmusRow, MachineFacts, Row } from '../lab/report.ts';
 import { groupBy, varying } from './bench-charts.ts';
 import {
   durationText,
@@ -21,7 +21,7 @@ import { showSize } from './values.ts';
 
 /** The whole report as text that ends in a newline. */
 export function benchTable(report: LabReport): string {
-  const { rows, litmus, skipped } = report;
+  const { rows, litmus, skipped, failures } = report;
   const parts = [
     heading(report),
     ...(rows.length > 0 ? [rowTable(rows), '', LEGEND, ...doubts(rows)] : []),
@@ -29,6 +29,7 @@ export function benchTable(report: LabReport): string {
     ...(litmus.length > 0 ? [litmusTable(litmus)] : []),
     '',
     ...skipped.map(({ what, reason }) => `skipped: ${what}: ${reason}`),
+    ...failures.map(failure => `FAILED: ${failureText(failure)}`),
     summary(report),
   ];
   return `${parts.join('\n')}\n`;
@@ -180,13 +181,21 @@ function litmusTable(litmus: readonly LitmusRow[]): string {
   return `\n${plainTable([head, ...lines], [left, left, left, right, left, left])}`;
 }
 
+/** `stream/triad (js:1, js:2; 2 rows missing): ERR_LAB_ACTOR at stream/triad/js:1: js actor 0 died` */
+export function failureText({ workload, actors, rows, during, code, message }: Failure): string {
+  const missing = rows.length === 0 ? 'when its actors were closed' : `${rows.length} rows missing`;
+  const at = during === '' ? '' : ` at ${during}`;
+  return `${workload} (${[...new Set(actors)].join(', ')}; ${missing}): ${code}${at}: ${message}`;
+}
+
 /** The last line: what was done, and whether something is wrong. */
-function summary({ rows, litmus, interrupted }: LabReport): string {
+function summary({ rows, litmus, failures, interrupted }: LabReport): string {
   const doubtful = rows.filter(row => row.doubts.length > 0).length;
   const failed = litmus.filter(row => row.failed).length;
   const parts = [
     `${rows.length} rows, ${doubtful} of them doubtful`,
     ...(litmus.length > 0 ? [`${litmus.length} litmus tests, ${failed} with a forbidden outcome`] : []),
+    ...(failures.length > 0 ? [`${failures.length} FAILED`] : []),
     ...(interrupted ? ['INTERRUPTED: only what was measured until then'] : []),
   ];
   return parts.join('; ');

@@ -47,8 +47,8 @@ export function benchCommand(): Command {
       'after',
       '\nThe table goes to standard output, progress to standard error. Ctrl-C ends the run in order: what was measured until then is\n' +
         'shown and written; a second one ends it at once.\n' +
-        'Exit status: 0 it was measured or compared, whatever came out; 1 an error, a wrong result, or a forbidden outcome of a litmus\n' +
-        'test; 2 wrong usage, or no KVM for guests that were asked for; 130 Ctrl-C, 143 SIGTERM.',
+        'Exit status: 0 it was measured or compared, whatever came out; 1 an error, something that failed (a wrong result, a dead actor), or a\n' +
+        'forbidden outcome of a litmus test; 2 wrong usage, or no KVM for guests that were asked for; 130 Ctrl-C, 143 SIGTERM.',
     )
     .action(bench);
 }

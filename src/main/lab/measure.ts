@@ -2,7 +2,7 @@
 // those of its C baseline and its peers. Main thread; sleeps while actors work. Knows no workload and no team: only what workload.ts says of a variant.
 
 import { median, shuffle } from 'simple-statistics';
-import { HypervisorError } from '../../../shared/errors.ts';
+import { HypervisorError, isHypervisorError } from '../../../shared/errors.ts';
 import { type CpuTimes, cpuTimes, shareOf } from './machine-facts.ts';
 import type { Estimate, Row } from './report.ts';
 import type { Scenario } from './scenario.ts';
@@ -39,6 +39,8 @@ const VISITS_LEAST = 5;
 
 /** A variant, its baseline or a peer of it, while it is measured. */
 interface Side {
+  /** '' for the variant's own. */
+  readonly name: string;
   readonly open: OpenVariant;
   readonly visits: (readonly number[])[];
   readonly latencies: LatencyCounter;
@@ -71,8 +73,9 @@ export function rowId({ suite, workload, actors, parameters }: Variant): string 
  * write as well must be laid out anew in each `repeat`. The first repetition of a visit finds what another left in the caches and does not count.
  *
  * Takes about visits × (repetitions + 1) × repetitionMs for each side, and the warm-up; a variant of fixed scale whose repetition is longer gets fewer
- * of them, one at least. When the signal aborts, resolves with what it has: rows of fewer visits, or none. Rejects with what a variant rejects with, and
- * with `ERR_LAB_RESULT` for a figure that is no number from 0 on. All variants are closed when it settles.
+ * of them, one at least. When the signal aborts, resolves with what it has: rows of fewer visits, or none. Rejects with what a variant rejects with, for
+ * a baseline or a peer with its name before the message, and with `ERR_LAB_RESULT` for a figure that is no number from 0 on. All variants are closed
+ * when it settles.
  */
 export async function measureGroup(
   variants: readonly Variant[],
@@ -128,9 +131,23 @@ async function measureOpened(
   return entries.filter(({ own }) => own.visits.length > 0).map(entry => rowOf(entry, sampling, machine));
 }
 
+/** What works for one side: the errors of a baseline or a peer are not to be taken for the variant's own. */
+async function named<T>(name: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (name === '' || !isHypervisorError(error)) throw error;
+    const { code, errno, message } = error;
+    throw new HypervisorError(code, `${name}: ${message}`, { cause: error, ...(errno === undefined ? {} : { errno }) });
+  }
+}
+
+const BASELINE = 'C baseline';
+
 async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>) {
-  const side = async (opening: Promise<OpenVariant>): Promise<Side> => ({
-    open: await keep(opening),
+  const side = async (name: string, opening: Promise<OpenVariant>): Promise<Side> => ({
+    name,
+    open: await named(name, keep(opening)),
     visits: [],
     latencies: new LatencyCounter(),
     scale: 1,
@@ -138,12 +155,12 @@ async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>)
     ignored: 0,
     unstable: false,
   });
-  const own = await side(variant.open());
-  const baseline = variant.openBaseline && (await side(variant.openBaseline()));
+  const own = await side('', variant.open());
+  const baseline = variant.openBaseline && (await side(BASELINE, variant.openBaseline()));
   const peers: [string, Side][] = [];
   for (const [name, open] of Object.entries(variant.peers ?? {})) {
     const peer = await open();
-    if (peer !== undefined) peers.push([name, await side(Promise.resolve(peer))]);
+    if (peer !== undefined) peers.push([name, await side(`peer ${name}`, Promise.resolve(peer))]);
   }
   const sides = [own, ...(baseline ? [baseline] : []), ...peers.map(([, peer]) => peer)];
   return { variant, id: rowId(variant), own, baseline, peers, sides } satisfies Entry;
@@ -163,9 +180,10 @@ async function closeAll(opened: readonly OpenVariant[]): Promise<void> {
 }
 
 async function repeat(entry: Entry, side: Side) {
-  const sample = await side.open.repeat(side.scale);
+  const sample = await named(side.name, side.open.repeat(side.scale));
   if (Number.isFinite(sample.value) && sample.value >= 0) return sample;
-  throw new HypervisorError('ERR_LAB_RESULT', `${entry.id}: a repetition's figure is ${sample.value}`);
+  const whose = side.name === '' ? entry.id : `${entry.id}, ${side.name}`;
+  throw new HypervisorError('ERR_LAB_RESULT', `${whose}: a repetition's figure is ${sample.value}`);
 }
 
 /** Finds the scale and how many repetitions make a visit, and repeats until the figure no longer moves, or for as long as that may take. */

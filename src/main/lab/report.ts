@@ -1,6 +1,7 @@
 // What a run of the lab yields, as data: the JSON that `node-kvm bench --json` writes, `--compare` and the HTML report read, and
 // `runBenchmark()` returns. Types only.
 
+import type { ErrorCode } from '../../../shared/errors.ts';
 import type { Scenario } from './scenario.ts';
 
 export type ActorKind = 'js' | 'wasm' | 'guest' | 'c';
@@ -120,6 +121,21 @@ export interface MachineFacts {
   readonly clockNs: Readonly<Partial<Record<ActorKind, number>>>;
 }
 
+/** What broke in the middle of the run, which went on without it and with new actors. */
+export interface Failure {
+  /** 'stream/triad', 'litmus/SB'. */
+  readonly workload: string;
+  /** The mixes of actors that were measured together; of a litmus test, who ran its threads: 'guest+js'. */
+  readonly actors: readonly string[];
+  /** Ids of the rows that are missing for it: all of the group's. None: it broke when its actors were closed. */
+  readonly rows: readonly string[];
+  /** Id of the row that was measured last when it broke. */
+  readonly during: string;
+  /** `ERR_LAB_RESULT`: a wrong result; `ERR_LAB_ACTOR`: an actor died or hung; or what KVM and memory throw. */
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
 export interface LabReport {
   readonly format: 'node-kvm-lab/1';
   readonly version: string;
@@ -131,7 +147,9 @@ export interface LabReport {
   readonly machine: MachineFacts;
   readonly rows: readonly Row[];
   readonly litmus: readonly LitmusRow[];
+  /** In the order in which they happened. Empty: everything that was to be measured was, or was skipped, or the run was interrupted. */
+  readonly failures: readonly Failure[];
   readonly skipped: readonly { readonly what: string; readonly reason: string }[];
-  /** The run ended early (Ctrl-C, signal): rows are those that were measured until then. */
+  /** The run ended early (Ctrl-C, signal, too many failures): rows are those that were measured until then. */
   readonly interrupted: boolean;
 }
