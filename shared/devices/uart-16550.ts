@@ -84,7 +84,7 @@ export class Uart16550 implements DeviceHandlers {
   #fifos = false;
   #trigger = 1;
   #lcr = 0x03; // 8 bits, no parity, one stop bit
-  #mcr = MCR.OUT2;
+  #mcr = 0;
   #scratch = 0;
   /** LSR's error bits, until it is read. */
   #errors = 0;
