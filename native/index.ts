@@ -105,6 +105,60 @@ export interface NativeVm {
   setIdentityMapAddr(addr: number): void;
   /** KVM_IRQ_LINE. */
   irqLine(gsi: number, level: number): void;
+  /**
+   * KVM_IOEVENTFD: the guest's writes to a port or an address without memory signal `event` inside the kernel and are no exits any more. `length`: writes of so
+   * many bytes alone (1, 2, 4, 8), or of any size (0); `match`: writes of this value alone, null: of any. KVM keeps the event until they are deassigned, which takes
+   * the same arguments. @throws `ERR_SYSCALL`: EEXIST (some of these writes signal an event already), ENOENT (deassign: they don't), ENOSPC
+   */
+  assignIoEventFd(
+    space: 'pio' | 'mmio',
+    address: number,
+    length: number,
+    match: bigint | null,
+    event: NativeEventFd,
+  ): void;
+  deassignIoEventFd(
+    space: 'pio' | 'mmio',
+    address: number,
+    length: number,
+    match: bigint | null,
+    event: NativeEventFd,
+  ): void;
+  /**
+   * KVM_IRQFD: each signal of `event`, by any thread, raises the in-kernel interrupt controller's `gsi` and lowers it at once (an edge). With `resample` it is a level:
+   * it stays raised until the guest has acknowledged it, and then `resample` is signalled, whose owner signals `event` again where there is still something to tell.
+   * KVM takes `event`'s counter. Ends by itself when the event's last handle is closed. @throws `ERR_SYSCALL`: EBUSY (the event raises an interrupt already), EAGAIN (there is no such controller)
+   */
+  assignIrqFd(gsi: number, event: NativeEventFd, resample: NativeEventFd | null): void;
+  /** After its return no signal of `event` raises `gsi`. An event that is not assigned is no error. */
+  deassignIrqFd(gsi: number, event: NativeEventFd): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+/**
+ * A thread's handle of an eventfd(2): a counter that threads and KVM signal. Every thread that uses it has a handle of its own, made from `id`; the descriptor is
+ * closed with the last of them, so no thread ever meets a number that was reused.
+ */
+export interface NativeEventFd {
+  /** For attachEventFd() on another thread, while this handle is open. Never given to another event. */
+  readonly id: number;
+  /** Adds 1. Never blocks. */
+  signal(): void;
+  /** How often it was signalled since the last call, of whichever thread. Does not block. */
+  take(): number;
+  /** Closes this handle: those of other threads stay as they are, and so do waiters. Idempotent. */
+  close(): void;
+}
+
+/** A wait for any of several events, on one thread. Keeps them open. */
+export interface NativeEventWaiter {
+  /**
+   * Blocks until an event is signalled, and writes the indices of those that are into `ready`; what has no room there (64 at most) is for the next call. Returns how many: 0
+   * after `timeoutMs` (0 to 1000: worker.terminate() and process.exit() wait that long) or a signal to the thread. An event is reported once for all the signals since its last
+   * report, and its counter stays as it is. Whoever wants to end the wait has an event of its own among them. Allocates nothing.
+   */
+  wait(timeoutMs: number, ready: Uint32Array): number;
   /** Idempotent. */
   close(): void;
 }
@@ -211,6 +265,11 @@ export interface NativeAddon {
   distributeBits(from: Uint8Array, to: readonly Uint8Array[]): void;
   /** The kernel's write tracking (userfaultfd WP_ASYNC and PAGEMAP_SCAN, Linux >= 6.7). @throws `ERR_SYSCALL` where the kernel lacks it */
   openPageTracker(): NativePageTracker;
+  createEventFd(): NativeEventFd;
+  /** A handle of another thread's event. @throws `ERR_DISPOSED` when no handle of it is open any more */
+  attachEventFd(id: number): NativeEventFd;
+  /** @throws `ERR_SYSCALL` (EEXIST: an event is there twice) */
+  createEventWaiter(events: readonly NativeEventFd[]): NativeEventWaiter;
   openSystem(path: string): NativeSystem;
   /** Dups `fd` (F_DUPFD_CLOEXEC); ERR_NOT_A_VM when it is not a KVM VM's descriptor. */
   attachVm(fd: number): NativeVm;

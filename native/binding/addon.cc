@@ -6,6 +6,8 @@
 #include "binding/bitmap.h"
 #include "binding/collect.h"
 #include "binding/errors.h"
+#include "binding/event_fd_handle.h"
+#include "binding/event_waiter_handle.h"
 #include "binding/lab.h"
 #include "binding/memory.h"
 #include "binding/page_tracker_handle.h"
@@ -51,6 +53,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vm_prototype = VmHandle::Prototype(env);
   data->vcpu_prototype = VcpuHandle::Prototype(env);
   data->page_tracker_prototype = PageTrackerHandle::Prototype(env);
+  data->event_fd_prototype = EventFdHandle::Prototype(env);
+  data->event_waiter_prototype = EventWaiterHandle::Prototype(env);
 
   const napi_property_descriptor functions[] = {
       {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())),
@@ -68,6 +72,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<BitRanges>("bitRanges"),
       Function<DistributeBits>("distributeBits"),
       Function<PageTrackerHandle::Open>("openPageTracker"),
+      Function<EventFdHandle::Create>("createEventFd"),
+      Function<EventFdHandle::Attach>("attachEventFd"),
+      Function<EventWaiterHandle::Create>("createEventWaiter"),
       Function<SystemHandle::Open>("openSystem"),
       Function<VmHandle::Attach>("attachVm"),
       Function<VcpuHandle::Create>("createVcpu"),

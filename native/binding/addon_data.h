@@ -23,6 +23,8 @@ struct AddonData {
   Napi::ObjectReference vm_prototype;
   Napi::ObjectReference vcpu_prototype;
   Napi::ObjectReference page_tracker_prototype;
+  Napi::ObjectReference event_fd_prototype;
+  Napi::ObjectReference event_waiter_prototype;
   /** This thread's, when it has one. */
   sys::Heartbeat heartbeat;
 

@@ -30,6 +30,12 @@ void Args::FailRange(const std::string& message) {
   ThrowRange(env_, message);
 }
 
+void Args::FailDisposed(const char* name) {
+  if (failed_) return;
+  failed_ = true;
+  ThrowDisposed(env_, name);
+}
+
 uint64_t Args::Integer(size_t index, const char* name, uint64_t max, uint64_t min) {
   if (failed_) return 0;
   double value = 0;
@@ -87,24 +93,9 @@ std::string Args::String(size_t index, const char* name) {
 
 std::vector<uint64_t> Args::Integers(size_t index, const char* name, size_t max_length, uint64_t max) {
   std::vector<uint64_t> values;
-  if (failed_) return values;
-  bool is_array = false;
-  uint32_t length = 0;
-  if (napi_is_array(env_, At(index), &is_array) != napi_ok || !is_array ||
-      napi_get_array_length(env_, At(index), &length) != napi_ok) {
-    FailType(name, "an array of numbers");
-    return values;
-  }
-  if (length > max_length) {
-    FailRange(std::string(name) + " must have at most " + std::to_string(max_length) + " elements, got " +
-              std::to_string(length));
-    return values;
-  }
-  for (uint32_t i = 0; i < length; ++i) {
-    napi_value element = nullptr;
+  for (const napi_value element : Elements(index, name, max_length, "an array of numbers")) {
     double value = 0;
-    if (napi_get_element(env_, At(index), i, &element) != napi_ok ||
-        napi_get_value_double(env_, element, &value) != napi_ok) {
+    if (napi_get_value_double(env_, element, &value) != napi_ok) {
       FailType(name, "an array of numbers");
       return {};
     }
@@ -130,14 +121,13 @@ uint16_t* Args::U16ArrayOrNull(size_t index, const char* name, uint64_t length) 
   return failed_ ? nullptr : array.data();
 }
 
-std::vector<std::span<uint8_t>> Args::BytesList(size_t index, const char* name, size_t max_length) {
-  constexpr const char* kExpected = "an array of Uint8Arrays";
+std::vector<napi_value> Args::Elements(size_t index, const char* name, size_t max_length, const char* expected) {
   if (failed_) return {};
   bool is_array = false;
   uint32_t length = 0;
   if (napi_is_array(env_, At(index), &is_array) != napi_ok || !is_array ||
       napi_get_array_length(env_, At(index), &length) != napi_ok) {
-    FailType(name, kExpected);
+    FailType(name, expected);
     return {};
   }
   if (length > max_length) {
@@ -148,9 +138,15 @@ std::vector<std::span<uint8_t>> Args::BytesList(size_t index, const char* name, 
   std::vector<napi_value> elements(length);
   for (uint32_t i = 0; i < length; ++i) {
     if (napi_get_element(env_, At(index), i, &elements[i]) == napi_ok) continue;
-    FailType(name, kExpected);
+    FailType(name, expected);
     return {};
   }
+  return elements;
+}
+
+std::vector<std::span<uint8_t>> Args::BytesList(size_t index, const char* name, size_t max_length) {
+  constexpr const char* kExpected = "an array of Uint8Arrays";
+  const std::vector<napi_value> elements = Elements(index, name, max_length, kExpected);
   // Only now, when no getter can detach anything any more.
   std::vector<std::span<uint8_t>> arrays;
   for (const napi_value element : elements) {

@@ -20,6 +20,7 @@ class Args {
   explicit Args(const Napi::CallbackInfo& info) : info_(info), env_(info.Env()) {}
 
   bool failed() const { return failed_; }
+  Napi::Env env() const { return env_; }
 
   /** A number: an integer from `min` to `max`. */
   uint64_t Integer(size_t index, const char* name, uint64_t max = kMaxSafeInteger, uint64_t min = 0);
@@ -30,6 +31,9 @@ class Args {
   uint64_t BigInt(size_t index, const char* name);
   bool Boolean(size_t index, const char* name);
   std::string String(size_t index, const char* name);
+  /** The elements of an array of at most `max_length`. To be read before any span: they may be getters (see BytesList).
+   */
+  std::vector<napi_value> Elements(size_t index, const char* name, size_t max_length, const char* expected);
   /** An array of at most `max_length` integers from 0 to `max`. */
   std::vector<uint64_t> Integers(size_t index, const char* name, size_t max_length, uint64_t max);
 
@@ -66,6 +70,8 @@ class Args {
   Napi::Value At(size_t index) const { return info_[index]; }
   void FailType(const char* name, const char* expected);
   void FailRange(const std::string& message);
+  /** ERR_DISPOSED. */
+  void FailDisposed(const char* name);
   /** ERR_BUFFER_TOO_SMALL unless `size` is at least `needed`. */
   void NeedSize(const char* name, uint64_t needed, uint64_t size);
 

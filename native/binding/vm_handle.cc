@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "binding/args.h"
+#include "binding/event_fd_handle.h"
 #include "binding/handle.h"
 #include "binding/values.h"
 #include "sys/bitmap.h"
@@ -15,6 +16,42 @@ namespace {
 Napi::Value ThrowNoRings(Napi::Env env) {
   return ThrowCoded(env, "ERR_DIRTY_SOURCE",
                     "the VM has no dirty rings: enableDirtyRing() comes before its first vCPU");
+}
+
+/** What (de)assignIoEventFd() is called with. */
+struct IoEventArguments {
+  kvm::IoWrites writes;
+  std::shared_ptr<sys::EventFd> event;
+};
+
+/** (space, address, length, match, event), checked as far as the kernel does not: it takes writes that no guest can
+ * make. */
+IoEventArguments ReadIoEvent(Args& args) {
+  IoEventArguments read;
+  kvm::IoWrites& writes = read.writes;
+  const std::string space = args.String(0, "space");
+  writes.is_port = space == "pio";
+  if (!writes.is_port && space != "mmio") args.FailRange("space must be 'pio' or 'mmio', got '" + space + "'");
+  writes.address = args.Integer(1, "address");
+  writes.length = args.U32(2, "length", 8);
+  if (!std::has_single_bit(writes.length) && writes.length != 0)
+    args.FailRange("length must be 0, 1, 2, 4 or 8, got " + std::to_string(writes.length));
+  if (writes.is_port &&
+      (writes.length == 8 || !InBounds(writes.address, writes.length, 0x10000) || writes.address > 0xffff))
+    args.FailRange("no port is at " + Hex(writes.address) + " with length " + std::to_string(writes.length));
+  if (!args.At(3).IsNull()) {
+    writes.match = args.BigInt(3, "match");
+    if (writes.length == 0) args.FailRange("a match needs a length");
+    if (writes.length < 8 && *writes.match >> (8 * writes.length) != 0)
+      args.FailRange("match must fit into " + std::to_string(writes.length) + " bytes, got " + Hex(*writes.match));
+  }
+  read.event = EventFdHandle::Argument(args, 4, "event");
+  return read;
+}
+
+std::string Describe(const kvm::IoWrites& writes) {
+  return std::string(writes.is_port ? "port " : "address ") + Hex(writes.address) + ", length " +
+         std::to_string(writes.length) + (writes.match.has_value() ? ", value " + Hex(*writes.match) : "");
 }
 
 }  // namespace
@@ -36,6 +73,10 @@ Napi::ObjectReference VmHandle::Prototype(Napi::Env env) {
                                Method<&VmHandle::SetTssAddr>("setTssAddr"),
                                Method<&VmHandle::SetIdentityMapAddr>("setIdentityMapAddr"),
                                Method<&VmHandle::IrqLine>("irqLine"),
+                               Method<&VmHandle::AssignIoEventFd>("assignIoEventFd"),
+                               Method<&VmHandle::DeassignIoEventFd>("deassignIoEventFd"),
+                               Method<&VmHandle::AssignIrqFd>("assignIrqFd"),
+                               Method<&VmHandle::DeassignIrqFd>("deassignIrqFd"),
                                Method<&VmHandle::Close>("close"),
                            });
 }
@@ -226,6 +267,50 @@ Napi::Value VmHandle::IrqLine(const Napi::CallbackInfo& info) {
   if (args.failed()) return {};
   if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
   return UndefinedOrThrow(info.Env(), vm_.IrqLine(gsi, level));
+}
+
+Napi::Value VmHandle::AssignIoEventFd(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const auto [writes, event] = ReadIoEvent(args);
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto done = vm_.AssignIoEventFd(writes, *event);
+  if (!done.ok()) return ThrowSyscall(info.Env(), done.error(), Describe(writes));
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::DeassignIoEventFd(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const auto [writes, event] = ReadIoEvent(args);
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto done = vm_.DeassignIoEventFd(writes, *event);
+  if (!done.ok()) return ThrowSyscall(info.Env(), done.error(), Describe(writes));
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::AssignIrqFd(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t gsi = args.U32(0, "gsi");
+  const std::shared_ptr<sys::EventFd> event = EventFdHandle::Argument(args, 1, "event");
+  std::shared_ptr<sys::EventFd> resample;
+  if (!args.At(2).IsNull()) resample = EventFdHandle::Argument(args, 2, "resample");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto done = vm_.AssignIrqFd(gsi, *event, resample.get());
+  if (!done.ok()) return ThrowSyscall(info.Env(), done.error(), "gsi " + std::to_string(gsi));
+  return info.Env().Undefined();
+}
+
+Napi::Value VmHandle::DeassignIrqFd(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t gsi = args.U32(0, "gsi");
+  const std::shared_ptr<sys::EventFd> event = EventFdHandle::Argument(args, 1, "event");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto done = vm_.DeassignIrqFd(gsi, *event);
+  if (!done.ok()) return ThrowSyscall(info.Env(), done.error(), "gsi " + std::to_string(gsi));
+  return info.Env().Undefined();
 }
 
 Napi::Value VmHandle::Close(const Napi::CallbackInfo& info) {

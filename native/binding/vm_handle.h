@@ -40,6 +40,10 @@ class VmHandle {
   Napi::Value SetTssAddr(const Napi::CallbackInfo& info);
   Napi::Value SetIdentityMapAddr(const Napi::CallbackInfo& info);
   Napi::Value IrqLine(const Napi::CallbackInfo& info);
+  Napi::Value AssignIoEventFd(const Napi::CallbackInfo& info);
+  Napi::Value DeassignIoEventFd(const Napi::CallbackInfo& info);
+  Napi::Value AssignIrqFd(const Napi::CallbackInfo& info);
+  Napi::Value DeassignIrqFd(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
  private:

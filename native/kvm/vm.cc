@@ -179,6 +179,47 @@ sys::Result<void> Vm::IrqLine(uint32_t gsi, uint32_t level) {
   return IoctlVoid(fd_.get(), KVM_IRQ_LINE, "KVM_IRQ_LINE", &request);
 }
 
+sys::Result<void> Vm::SetIoEventFd(const IoWrites& writes, const sys::EventFd& event, uint32_t flags) {
+  kvm_ioeventfd request = {};
+  request.addr = writes.address;
+  request.len = writes.length;
+  request.fd = event.fd();
+  request.flags = flags;
+  if (writes.is_port) request.flags |= KVM_IOEVENTFD_FLAG_PIO;
+  if (writes.match.has_value()) {
+    request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+    request.datamatch = *writes.match;
+  }
+  return IoctlVoid(fd_.get(), KVM_IOEVENTFD, "KVM_IOEVENTFD", &request);
+}
+
+sys::Result<void> Vm::AssignIoEventFd(const IoWrites& writes, const sys::EventFd& event) {
+  return SetIoEventFd(writes, event, 0);
+}
+
+sys::Result<void> Vm::DeassignIoEventFd(const IoWrites& writes, const sys::EventFd& event) {
+  return SetIoEventFd(writes, event, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+sys::Result<void> Vm::AssignIrqFd(uint32_t gsi, const sys::EventFd& event, const sys::EventFd* resample) {
+  kvm_irqfd request = {};
+  request.fd = static_cast<uint32_t>(event.fd());
+  request.gsi = gsi;
+  if (resample != nullptr) {
+    request.flags = KVM_IRQFD_FLAG_RESAMPLE;
+    request.resamplefd = static_cast<uint32_t>(resample->fd());
+  }
+  return IoctlVoid(fd_.get(), KVM_IRQFD, "KVM_IRQFD", &request);
+}
+
+sys::Result<void> Vm::DeassignIrqFd(uint32_t gsi, const sys::EventFd& event) {
+  kvm_irqfd request = {};
+  request.fd = static_cast<uint32_t>(event.fd());
+  request.gsi = gsi;
+  request.flags = KVM_IRQFD_FLAG_DEASSIGN;
+  return IoctlVoid(fd_.get(), KVM_IRQFD, "KVM_IRQFD", &request);
+}
+
 std::vector<uint32_t> Vm::Close() {
   std::vector<uint32_t> refused;
   if (!fd_.valid()) return refused;

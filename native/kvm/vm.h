@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kvm/dirty_rings.h"
 #include "sys/bitmap.h"
+#include "sys/event_fd.h"
 #include "sys/result.h"
 #include "sys/unique_fd.h"
 
@@ -22,6 +24,16 @@ struct Slot {
   uint32_t flags;
 
   uint64_t pages() const { return size / 4096; }
+};
+
+/** Which of the guest's writes signal an ioeventfd. */
+struct IoWrites {
+  bool is_port;
+  uint64_t address;
+  /** 1, 2, 4 or 8 bytes: writes of this size alone; 0: of any size. */
+  uint32_t length;
+  /** Writes of this value alone; none: of any value. Not with length 0. */
+  std::optional<uint64_t> match;
 };
 
 class Vm {
@@ -74,6 +86,22 @@ class Vm {
   sys::Result<void> IrqLine(uint32_t gsi, uint32_t level);
 
   /**
+   * KVM_IOEVENTFD: such writes signal the event, and are no exits any more. KVM keeps the event itself alive until they
+   * are deassigned, for which all of `writes` and the event must be the same (ENOENT), or until the VM is gone. EEXIST:
+   * some of them signal an event already.
+   */
+  sys::Result<void> AssignIoEventFd(const IoWrites& writes, const sys::EventFd& event);
+  sys::Result<void> DeassignIoEventFd(const IoWrites& writes, const sys::EventFd& event);
+  /**
+   * KVM_IRQFD: a signal of the event raises `gsi`, of an interrupt controller in the kernel, as an edge; KVM takes what
+   * was added to the counter. With `resample` (or null) as a level: it stays raised until the guest has acknowledged
+   * it, and then `resample` is signalled. Ends by itself when the event's last descriptor is closed.
+   */
+  sys::Result<void> AssignIrqFd(uint32_t gsi, const sys::EventFd& event, const sys::EventFd* resample);
+  /** When it has returned, no signal of the event raises `gsi` any more. What is not assigned is no error. */
+  sys::Result<void> DeassignIrqFd(uint32_t gsi, const sys::EventFd& event);
+
+  /**
    * Deletes the slots, then closes the descriptor: vCPUs of other threads may keep the VM itself alive, and must not
    * reach memory that is unmapped next. Returns the ids of slots that the kernel refused to delete: their memory has to
    * stay. Idempotent.
@@ -81,6 +109,7 @@ class Vm {
   std::vector<uint32_t> Close();
 
  private:
+  sys::Result<void> SetIoEventFd(const IoWrites& writes, const sys::EventFd& event, uint32_t flags);
   /** KVM_CLEAR_DIRTY_LOG of the pages whose bits are set in log_. */
   sys::Result<void> ClearLogged(uint32_t id, uint64_t pages);
 
