@@ -99,6 +99,7 @@ void EmitCapabilities(Emitter& out) {
   CAP(XSAVE);
   CAP(XCRS);
   CAP(TSC_CONTROL);
+  CAP(TSC_DEADLINE_TIMER);
   CAP(GET_TSC_KHZ);
   CAP(MAX_VCPUS);
   CAP(ONE_REG);

@@ -1,45 +1,30 @@
-// What CPUID tells a guest: KVM's supported leaves, with each vCPU's own APIC id and one flat package of all vCPUs. Main thread.
+// What CPUID tells a guest: KVM's supported leaves, with each vCPU's own place among all of them (cpuid-topology.ts), and what a guest of a
+// hypervisor is to know. Main thread; pure.
 
 import { encodeCpuid } from '../../../shared/vcpu-codec.ts';
 import type { CpuidEntry } from '../../../shared/vcpu-state.ts';
+import { withTopology } from './cpuid-topology.ts';
 
 const LEAF_FEATURES = 1;
-const LEAF_TOPOLOGY = 0xb;
-const LEAF_TOPOLOGY_V2 = 0x1f;
-const LEAF_AMD_SIZES = 0x8000_0008;
-const LEAF_AMD_TOPOLOGY = 0x8000_001e;
+/** Leaf 1, ecx: the LAPIC's timer takes a deadline; KVM emulates it on every host, and its list never has the bit. */
+const TSC_DEADLINE = 2 ** 24;
+/** Leaf 1, ecx: there are leaves from 0x40000000 on, KVM's clock among them. */
+const HYPERVISOR = 2 ** 31;
+const LEAF_KVM = 0x4000_0000;
 
-const LEVEL_SMT = 1;
-const LEVEL_CORE = 2;
-
-/** What KVM supports, for vCPU `index` of `vcpus`: the APIC id is the index. Returns struct kvm_cpuid_entry2[]. */
-export function cpuidFor(supported: readonly CpuidEntry[], index: number, vcpus: number): Uint8Array {
-  return encodeCpuid(supported.map(entry => patch(entry, index, vcpus)));
+/** What of a VM's platform shows in CPUID. */
+export interface CpuidPlatform {
+  readonly vcpus: number;
+  /** KVM emulates the LAPICs and their deadline timer (KVM_CAP_TSC_DEADLINE_TIMER). */
+  readonly deadlineTimer: boolean;
 }
 
-function patch(entry: CpuidEntry, apicId: number, vcpus: number): CpuidEntry {
-  const idBits = Math.ceil(Math.log2(vcpus));
-  switch (entry.function) {
-    case LEAF_FEATURES:
-      // ebx: bits 31–24 initial APIC id, 23–16 logical processors of the package (8 bits each).
-      return {
-        ...entry,
-        ebx: ((entry.ebx & 0xffff) | ((Math.min(vcpus, 255) & 0xff) << 16) | ((apicId & 0xff) << 24)) >>> 0,
-      };
-    case LEAF_TOPOLOGY:
-    case LEAF_TOPOLOGY_V2: {
-      // One thread a core; all cores in one package. ecx: bits 15–8 level type, 7–0 the sub-leaf.
-      const level = entry.index === 0 ? LEVEL_SMT : entry.index === 1 ? LEVEL_CORE : 0;
-      const eax = level === LEVEL_CORE ? idBits : 0;
-      const ebx = level === LEVEL_SMT ? 1 : level === LEVEL_CORE ? vcpus : 0;
-      return { ...entry, eax, ebx, ecx: (level << 8) | (entry.index & 0xff), edx: apicId };
-    }
-    case LEAF_AMD_SIZES:
-      // ecx: bits 15–12 bits of the APIC id that name the core, 7–0 cores - 1.
-      return { ...entry, ecx: ((entry.ecx & ~0xf0ff) | (idBits << 12) | (Math.min(vcpus - 1, 255) & 0xff)) >>> 0 };
-    case LEAF_AMD_TOPOLOGY:
-      return { ...entry, eax: apicId, ebx: apicId & 0xff };
-    default:
-      return entry;
-  }
+/** What KVM supports, for vCPU `index`: the APIC id is the index. Returns struct kvm_cpuid_entry2[]. */
+export function cpuidFor(supported: readonly CpuidEntry[], index: number, platform: CpuidPlatform): Uint8Array {
+  const hasHypervisor = supported.some(entry => entry.function === LEAF_KVM);
+  const bits = (platform.deadlineTimer ? TSC_DEADLINE : 0) + (hasHypervisor ? HYPERVISOR : 0);
+  const entries = withTopology(supported, index, platform.vcpus).map(entry =>
+    entry.function === LEAF_FEATURES ? { ...entry, ecx: (entry.ecx | bits) >>> 0 } : entry,
+  );
+  return encodeCpuid(entries);
 }

@@ -41,6 +41,7 @@ export class KvmMachine {
   readonly vm: NativeVm;
   readonly #system: NativeSystem;
   readonly #supportedCpuid: readonly CpuidEntry[];
+  #hasPlatform = false;
 
   /**
    * Opens the device and makes an empty VM, with dirty rings of `ringEntries` entries per vCPU where that is given.
@@ -88,11 +89,13 @@ export class KvmMachine {
   createPlatform(): void {
     this.vm.createIrqchip();
     this.vm.createPit();
+    this.#hasPlatform = true;
   }
 
-  /** struct kvm_cpuid_entry2[] for one vCPU. */
+  /** struct kvm_cpuid_entry2[] for one vCPU: after createPlatform() where there is one. */
   cpuid(index: number, vcpus: number): Uint8Array {
-    return cpuidFor(this.#supportedCpuid, index, vcpus);
+    const deadlineTimer = this.#hasPlatform && this.vm.checkExtension(KVM_CAP.TSC_DEADLINE_TIMER) > 0;
+    return cpuidFor(this.#supportedCpuid, index, { vcpus, deadlineTimer });
   }
 
   /** After all vCPUs are closed and memory is detached. Idempotent. */
