@@ -30,8 +30,10 @@ export { type BiosOptions, bios } from './images/bios.ts';
 export type { StartMode, StartRing } from './images/boot-state.ts';
 export { type ElfOptions, elf } from './images/elf.ts';
 export { type FlatOptions, flat } from './images/flat.ts';
+export type { Hardware, SerialHardware, VirtioHardware } from './images/hardware.ts';
 export type { Image, KvmImage, LoadTarget, ProgramImage, VcpuBoot } from './images/image.ts';
 export type { ImageSource } from './images/image-file.ts';
+export { type LinuxEntry, type LinuxOptions, linux } from './images/linux.ts';
 export { program } from './images/program.ts';
 export { runBenchmark } from './lab/lab.ts';
 export type {

@@ -142,7 +142,7 @@ export function unusableSegment(): Segment {
 }
 
 /** The 8 bytes that a segment has in a descriptor table. */
-function descriptor(segment: Segment): bigint {
+export function descriptor(segment: Segment): bigint {
   const limit = BigInt(segment.g === 1 ? Math.floor(segment.limit / PAGE_SIZE) : segment.limit);
   const access = segment.type | (segment.s << 4) | (segment.dpl << 5) | (segment.present << 7);
   const flags = segment.avl | (segment.l << 1) | (segment.db << 2) | (segment.g << 3);

@@ -25,7 +25,7 @@ export interface VcpuBoot {
 /** A guest for engine 'kvm'. */
 export interface KvmImage {
   readonly engine: 'kvm';
-  readonly kind: 'flat' | 'elf' | 'bios';
+  readonly kind: 'flat' | 'elf' | 'bios' | 'linux';
   /** 'bare': vCPUs alone (HLT ends a vCPU). 'pc': in-kernel PIC, IOAPIC, LAPIC and PIT (HLT waits for an interrupt). */
   readonly platform: 'bare' | 'pc';
   /** Devices that the image cannot do without (a debug port, …); they come after the user's and never displace them. */
