@@ -86,7 +86,8 @@ export function parseElf(bytes: Uint8Array, name: string): ElfExecutable {
     if (kind !== PT_LOAD) continue;
     const field = (label: string) => `${label} of program header ${index}`;
     const fileOffset = u64(at + 8, field('p_offset'));
-    const linear = u64(at + 16, field('p_vaddr'));
+    // Where a kernel links itself may be anywhere in the upper half; nothing is placed by it.
+    const linear = view.getBigUint64(at + 16, true);
     const guestAddr = u64(at + 24, field('p_paddr'));
     const fileSize = u64(at + 32, field('p_filesz'));
     const memorySize = u64(at + 40, field('p_memsz'));
@@ -103,7 +104,7 @@ export function parseElf(bytes: Uint8Array, name: string): ElfExecutable {
       refuse(field('p_paddr'), guestAddr, `${hex(memorySize)} bytes there end above 2^53 - 1`);
     if (align > 1 && memorySize > 0) {
       if (2 ** Math.round(Math.log2(align)) !== align) refuse(field('p_align'), align, 'not a power of two');
-      if ((linear - fileOffset) % align !== 0)
+      if ((linear - BigInt(fileOffset)) % BigInt(align) !== 0n)
         refuse(
           field('p_vaddr'),
           linear,
