@@ -5,6 +5,7 @@ import { ACTOR_KINDS } from './actor-mix.ts';
 import { LITMUS_SUITE, litmusNames } from './litmus/cases.ts';
 import type { Workload } from './workload.ts';
 import { accessWorkloads } from './workloads/access.ts';
+import { accessTracking } from './workloads/access-tracking.ts';
 import { contentionWorkloads } from './workloads/contention.ts';
 import { dirtyStorm } from './workloads/dirty-storm.ts';
 import { exitStorm } from './workloads/exit-storm.ts';
@@ -24,6 +25,7 @@ export const catalog: readonly Workload[] = [
   regionChurn,
   exitStorm,
   memoryApi,
+  accessTracking,
 ];
 
 /** 'stream/triad' */

@@ -19,7 +19,7 @@ export interface MeasureHooks {
 }
 
 /** What of a scenario is asked for here. */
-export type Sampling = Pick<Scenario, 'seed' | 'visits' | 'repetitions' | 'repetitionMs'>;
+export type Sampling = Pick<Scenario, 'seed' | 'visits' | 'extraVisits' | 'repetitions' | 'repetitionMs'>;
 
 /** Work is multiplied by so much at most: counts are 32 bits wide in the actors. */
 const SCALE_MAX = 1 << 20;
@@ -27,11 +27,16 @@ const SCALE_MAX = 1 << 20;
 const SCALE_STEP = 16;
 /** It stays while repetitions take between 1 / SLACK and SLACK times what was asked for. */
 const SLACK = 1.5;
-/** Stable: the medians of two successive windows of so many repetitions differ by less than this share. */
+/**
+ * Stable: the medians of two successive windows of so many repetitions differ by less than this share, or by no more than repetitions do anyway (each lies
+ * within the other window).
+ */
 const WINDOW = 3;
 const STABLE = 0.05;
 /** The warm-up of a side takes the time of so many repetitions at most. */
 const WARM_UP_REPETITIONS = 50;
+/** Extra visits come in portions of at least this share of those made already: who looks after each visit stops at the first interval that is short by chance. */
+const PORTION = 0.25;
 /** Doubts: the median is known no better than this; so much of the CPUs' time was stolen, or others worked; too few visits for an interval of 95 %. */
 const UNCERTAIN = 0.1;
 const DISTURBED = 0.1;
@@ -48,7 +53,7 @@ interface Side {
   /** Repetitions of a visit that count, and those before them that don't. */
   counted: number;
   ignored: number;
-  /** Its warm-up ended by time. */
+  /** Its figure was not seen to stay the same before the warm-up's time was over. */
   unstable: boolean;
 }
 
@@ -73,7 +78,8 @@ export function rowId({ suite, workload, actors, parameters }: Variant): string 
  * write as well must be laid out anew in each `repeat`. The first repetition of a visit finds what another left in the caches and does not count.
  *
  * Takes about visits × (repetitions + 1) × repetitionMs for each side, and the warm-up; a variant of fixed scale whose repetition is longer gets fewer
- * of them, one at least. When the signal aborts, resolves with what it has: rows of fewer visits, or none. Rejects with what a variant rejects with, for
+ * of them, one at least. Then rows that are known to more than ± 10 % only get more visits, extraVisits for each variant of the group together: as many as their
+ * intervals ask for, those that need the fewest first. When the signal aborts, resolves with what it has: rows of fewer visits, or none. Rejects with what a variant rejects with, for
  * a baseline or a peer with its name before the message, and with `ERR_LAB_RESULT` for a figure that is no number from 0 on. All variants are closed
  * when it settles.
  */
@@ -107,28 +113,58 @@ async function measureOpened(
   keep: (opening: Promise<OpenVariant>) => Promise<OpenVariant>,
 ): Promise<Row[]> {
   const random = seededRandom(sampling.seed);
-  const turns = variants.length * (sampling.visits + 1);
+  const turns = variants.length * (sampling.visits + sampling.extraVisits + 1);
   const entries: Entry[] = [];
   for (const variant of variants) {
     if (signal?.aborted) return [];
     progress(entries.length / turns, rowId(variant));
+    if (variant.peerWorks !== undefined && !(await variant.peerWorks())) continue;
     const entry = await openEntry(variant, keep);
     entries.push(entry);
     for (const side of entry.sides) await warmUp(entry, side, sampling, signal);
   }
   const before = readTimes();
-  for (let visit = 0, done = entries.length; visit < sampling.visits; visit += 1) {
-    for (const entry of shuffle(entries, random)) {
+  let done = entries.length;
+  const visitAll = async (round: readonly Entry[]) => {
+    for (const entry of shuffle([...round], random)) {
+      if (signal?.aborted) return;
       progress(done++ / turns, entry.id);
       await visitSides(entry, random, signal);
     }
+  };
+  for (let visit = 0; visit < sampling.visits; visit += 1) await visitAll(entries);
+  for (let left = variants.length * sampling.extraVisits; left > 0; ) {
+    const round = signal?.aborted ? [] : extraRound(entries, left, sampling.seed);
+    if (round.length === 0) break;
+    left -= round.length;
+    await visitAll(round);
   }
   const after = readTimes();
   const stolen = shareOf('stolen', before, after);
   // Peers may be processes of their own: what they work is none of others'.
-  const hasPeers = entries.some(({ peers }) => peers.length > 0);
+  const hasPeers = entries.some(({ variant, peers }) => variant.peerWorks !== undefined || peers.length > 0);
   const machine = { stolen, others: hasPeers ? 0 : shareOf('others', before, after) };
   return entries.filter(({ own }) => own.visits.length > 0).map(entry => rowOf(entry, sampling, machine));
+}
+
+/**
+ * Visits of rows that are not known well enough, `left` at most, each as often as it should need: an interval becomes shorter with the root of the visits.
+ * Rows that would need more than are left get none: they would stay doubtful, and others would have to go without.
+ */
+function extraRound(entries: readonly Entry[], left: number, seed: number): Entry[] {
+  const wanting = entries.flatMap(entry => {
+    const { value, ratio } = estimatesOf(entry, seededRandom(seed));
+    const width = halfWidth(ratio ?? value);
+    if (width <= UNCERTAIN || !Number.isFinite(width)) return [];
+    const made = entry.own.visits.length;
+    return [{ entry, needed: Math.ceil(made * Math.max(PORTION, (width / UNCERTAIN) ** 2 - 1)) }];
+  });
+  const round: Entry[] = [];
+  for (const { entry, needed } of wanting.sort((a, b) => a.needed - b.needed)) {
+    if (round.length + needed > left) break;
+    round.push(...Array.from({ length: needed }, () => entry));
+  }
+  return round;
 }
 
 /** What works for one side: the errors of a baseline or a peer are not to be taken for the variant's own. */
@@ -153,7 +189,7 @@ async function openEntry(variant: Variant, keep: (opening: Promise<OpenVariant>)
     scale: 1,
     counted: 1,
     ignored: 0,
-    unstable: false,
+    unstable: true,
   });
   const own = await side('', variant.open());
   const baseline = variant.openBaseline && (await side(BASELINE, variant.openBaseline()));
@@ -189,17 +225,18 @@ async function repeat(entry: Entry, side: Side) {
 /** Finds the scale and how many repetitions make a visit, and repeats until the figure no longer moves, or for as long as that may take. */
 async function warmUp(entry: Entry, side: Side, sampling: Sampling, signal?: AbortSignal): Promise<void> {
   const { repetitions, repetitionMs } = sampling;
-  const deadline = performance.now() + WARM_UP_REPETITIONS * repetitionMs;
-  let before: number | undefined;
+  const limitMs = WARM_UP_REPETITIONS * repetitionMs;
+  const deadline = performance.now() + limitMs;
+  let before: number[] = [];
   let values: number[] = [];
-  while (!signal?.aborted) {
+  for (let made = 1; !signal?.aborted; made += 1) {
     const start = performance.now();
     values.push((await repeat(entry, side)).value);
     const tookMs = performance.now() - start;
     const scale = entry.variant.fixedScale ? 1 : fittingScale(side, repetitionMs);
     if (scale !== side.scale) {
       side.scale = scale;
-      before = undefined;
+      before = [];
       values = [];
     }
     // A visit takes the time that it was given: less work than scale 1 there is not. One repetition that takes all of it warms its own caches.
@@ -207,17 +244,24 @@ async function warmUp(entry: Entry, side: Side, sampling: Sampling, signal?: Abo
     side.counted = Math.max(1, Math.min(repetitions, fitting));
     side.ignored = fitting >= 1 ? 1 : 0;
     if (values.length === WINDOW) {
-      const now = median(values);
-      if (before !== undefined && Math.abs(now - before) <= STABLE * before) {
+      if (before.length > 0 && isSteady(before, values)) {
         side.unstable = false;
         return;
       }
-      side.unstable = before !== undefined;
-      before = now;
+      before = values;
       values = [];
     }
-    if (performance.now() > deadline) return;
+    // Two windows can be compared, if one repetition alone does not take longer than all of the time.
+    if (performance.now() > deadline && (made >= 2 * WINDOW || tookMs > limitMs)) return;
   }
+}
+
+/** Whether nothing has changed between two windows, as far as their own noise lets see. */
+function isSteady(before: readonly number[], now: readonly number[]): boolean {
+  const [was, is] = [median([...before]), median([...now])];
+  const isWithin = (value: number, window: readonly number[]) =>
+    value >= Math.min(...window) && value <= Math.max(...window);
+  return Math.abs(is - was) <= STABLE * was || (isWithin(is, before) && isWithin(was, now));
 }
 
 /** The scale with which a repetition takes the time asked for, judged by the last one; the present one when that is near enough. */
@@ -248,11 +292,17 @@ async function visitSides(entry: Entry, random: () => number, signal?: AbortSign
   for (const keep of kept) keep();
 }
 
-function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: Sampling, machine: Disturbance): Row {
-  const random = seededRandom(seed);
+/** What a row is judged by: its ratio where there is one, else its value. */
+function estimatesOf({ own, baseline }: Pick<Entry, 'own' | 'baseline'>, random: () => number) {
   const value = estimate(own.visits, random);
   const base = baseline && estimate(baseline.visits, random);
   const ratio = baseline && ratioEstimate(own.visits, baseline.visits, random);
+  return { value, base, ratio };
+}
+
+function rowOf({ variant, id, own, baseline, peers }: Entry, { seed, visits }: Sampling, machine: Disturbance): Row {
+  const random = seededRandom(seed);
+  const { value, base, ratio } = estimatesOf({ own, baseline }, random);
   const latency = own.open.latency ?? own.latencies.result();
   const { series } = own.open;
   const { suite, workload, actors, count, parameters, unit, better } = variant;

@@ -66,6 +66,8 @@ export interface OpenVariant extends AsyncDisposable {
 export interface Variant extends Measured {
   /** Not asked to do more work at once than one unit: latencies, storms. */
   readonly fixedScale?: boolean;
+  /** Of another implementation alone, a process of its own: asked before open(). False: it does not work here, and context.skip() has said why. */
+  peerWorks?(): Promise<boolean>;
   open(): Promise<OpenVariant>;
   /** The same with C threads; undefined where C has no such thing. */
   openBaseline?(): Promise<OpenVariant>;

@@ -12,7 +12,7 @@ import { guestCounts, requireResult } from '../machines/guest-mixes.ts';
 import { StormMachine } from '../machines/storm-machine.ts';
 import { TimeSeries } from '../machines/time-series.ts';
 import { peerOpener } from '../peers/peer.ts';
-import { DIRTY_LOG_TEST, findDirtyLogTest, openDirtyLogTest } from '../peers/selftests.ts';
+import { DIRTY_LOG_TEST, findSelftest, openDirtyLogTest } from '../peers/selftests.ts';
 import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
 
 const SIZE_MIN = MIB;
@@ -134,7 +134,7 @@ const isLog = ({ source }: StormCase) => source === 'bitmap' || source === 'manu
 /** The kernel's own test, with KVM's log, where somebody has built it. */
 function peersOf(context: LabContext, each: StormCase): NonNullable<Variant['peers']> {
   if (!context.scenario.peers || !isLog(each)) return {};
-  const test = findDirtyLogTest();
+  const test = findSelftest(DIRTY_LOG_TEST);
   if (!test.found) {
     context.skip(`peer ${DIRTY_LOG_TEST}`, test.reason);
     return {};

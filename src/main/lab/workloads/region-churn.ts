@@ -4,6 +4,8 @@ import { STORM_DATA } from '../../../../shared/lab/storm.ts';
 import { GIB, MIB, PAGE_SIZE } from '../../../../shared/units.ts';
 import { guestCounts } from '../machines/guest-mixes.ts';
 import { StormMachine } from '../machines/storm-machine.ts';
+import { peerOpener } from '../peers/peer.ts';
+import { findSelftest, MEMSLOT_TEST, openMemslotTest } from '../peers/selftests.ts';
 import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
 
 /** What the vCPUs write to meanwhile, together. */
@@ -21,7 +23,9 @@ export const regionChurn: Workload = {
     'One operation is addRegion() and removeRegion() of 2 MiB: a mapping, a KVM slot, the table that all threads see, and the way back. Removing a region takes ' +
     "all vCPUs out of the guest first, so with running vCPUs (load 'busy') their number, and the time that a kick takes, add to it; with vCPUs that sleep in a device " +
     "(load 'idle') they don't. The memory of the region is not touched: what freeing touched pages takes is not in the figure. " +
-    'The baseline maps memory and makes the two ioctls: KVM itself takes the vCPUs out, and no table is to be published.',
+    'The baseline maps memory and makes the two ioctls: KVM itself takes the vCPUs out, and no table is to be published. ' +
+    "Beside one busy vCPU the kernel's memslot_perf_test is shown where it is installed: its 'move inactive area' moves a slot of 2 MiB away and back, two ioctls as well, but " +
+    'both of them take the vCPU out, and it maps nothing.',
   kinds: ['guest'],
   needsKvm: true,
   variants: context =>
@@ -51,7 +55,20 @@ function churnVariant(context: LabContext, count: number, load: 'idle' | 'busy')
       const { machine, vm } = await StormMachine.openBare({ ...layout(count), cpus: context.cpus });
       return repeating(machine, count, load, () => vm.churn(PLACE, REGION_BYTES));
     },
+    // The test has one vCPU, which never rests.
+    ...(count === 1 && load === 'busy' ? { peers: peersOf(context) } : {}),
   };
+}
+
+/** The kernel's own test, where somebody has built it. */
+function peersOf(context: LabContext): NonNullable<Variant['peers']> {
+  if (!context.scenario.peers) return {};
+  const test = findSelftest(MEMSLOT_TEST);
+  if (!test.found) {
+    context.skip(`peer ${MEMSLOT_TEST}`, test.reason);
+    return {};
+  }
+  return { [MEMSLOT_TEST]: peerOpener(context, MEMSLOT_TEST, () => openMemslotTest(test.file, REGION_BYTES)) };
 }
 
 /** Pages of each vCPU: a power of two of them. */
