@@ -37,6 +37,7 @@
         'sys/bitmap.cc',
         'sys/event_fd.cc',
         'sys/fault.cc',
+        'sys/hand_over.cc',
         'sys/kick.cc',
         'sys/mapping.cc',
         'sys/page_tracker.cc',

@@ -194,10 +194,11 @@ export interface NativeVcpu {
   nmi(): void;
   /**
    * KVM_RUN in a loop of C, the lab's baseline: until the guest reads `port` (0; the next run completes that read with whatever the run page holds). Writes
-   * to ports and to addresses without memory are counted in `writes`, one word of shared memory. Otherwise -errno (-EINTR: kicked, call
-   * again), or the reason of an exit that is neither. No statistics; not for VMs with dirty rings. Blocks.
+   * to ports and to addresses without memory are counted in the first of `exits`, two words of shared memory; with a `bell`, a word too, by
+   * the thread that is in serveExits(), which this one sleeps for: the second counts what it was asked. Otherwise -errno (-EINTR: kicked, or a full dirty ring was
+   * emptied: call again; -ETIMEDOUT: nobody serves), or the reason of an exit that is none of these. No statistics. Blocks.
    */
-  runToPort(port: number, writes: Uint8Array): number;
+  runToPort(port: number, exits: Uint8Array, bell: Uint8Array | null): number;
   close(): void;
 }
 
@@ -299,6 +300,8 @@ export interface NativeAddon {
    */
   wakeAnswer(asked: Uint8Array, answered: Uint8Array, seen: number, over: number): number;
   wakeAsk(asked: Uint8Array, answered: Uint8Array, last: number, count: number, samples: Float64Array): number;
+  /** The lab's server of exits: counts those of the vCPUs whose runToPort() has this bell and these words, until none came for 100 ms. Blocks. */
+  serveExits(bell: Uint8Array, exits: readonly Uint8Array[]): void;
   /**
    * Collects everything unreachable on the calling thread, and with it unmaps guest RAM that nobody holds. Blocks for some milliseconds.
    * False where this V8 offers no such function.
@@ -311,6 +314,11 @@ export interface NativeAddon {
    * kernel, writes times and results. Blocks until the kernel has ended, or EPOCH says that it is over. What lies outside of `arena` is refused: RangeError.
    */
   labRun(arena: SharedArrayBuffer, actor: number): void;
+  /**
+   * The lab's baseline of writes through the API while they are tracked: stores `value`, a u32, at the start of each whole page of `data`, and marks it, as
+   * takeMarks() takes it.
+   */
+  writeMarked(data: Uint8Array, marks: Uint8Array, summary: Uint8Array, value: number): void;
 }
 
 /** What the addon exports besides its interface. */

@@ -87,8 +87,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<CollectGarbage>("collectGarbage"),
       Function<WakeAnswer>("wakeAnswer"),
       Function<WakeAsk>("wakeAsk"),
+      Function<ServeExits>("serveExits"),
       Function<InjectFault>("injectFault"),
       Function<LabRun>("labRun"),
+      Function<WriteMarked>("writeMarked"),
   };
   napi_define_properties(env, exports, std::size(functions), functions);
   return exports;

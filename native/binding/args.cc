@@ -30,6 +30,12 @@ void Args::FailRange(const std::string& message) {
   ThrowRange(env_, message);
 }
 
+bool Args::AreWords(std::span<uint8_t> bytes, const char* name, size_t size) {
+  if (bytes.size() == size && reinterpret_cast<uintptr_t>(bytes.data()) % alignof(uint32_t) == 0) return true;
+  FailRange(std::string(name) + " must be words of " + std::to_string(size) + " bytes, aligned");
+  return false;
+}
+
 void Args::FailDisposed(const char* name) {
   if (failed_) return;
   failed_ = true;

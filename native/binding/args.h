@@ -66,8 +66,20 @@ class Args {
   /** A Uint8Array over a SharedArrayBuffer: memory that cannot be detached while somebody holds the array. */
   std::span<uint8_t> SharedBytes(size_t index, const char* name);
 
+  /** Aligned words over a SharedArrayBuffer: a Uint8Array of exactly T's size. Null: it is none, and the arguments have failed. */
+  template <typename T>
+  T* SharedWords(size_t index, const char* name) {
+    const std::span<uint8_t> bytes = SharedBytes(index, name);
+    if (failed()) return nullptr;
+    // SAFETY: size and alignment are checked; the argument keeps the buffer alive during the call.
+    if (AreWords(bytes, name, sizeof(T))) return reinterpret_cast<T*>(bytes.data());
+    return nullptr;
+  }
+
   /** The argument itself, undefined where there is none. */
   Napi::Value At(size_t index) const { return info_[index]; }
+  /** Whether these are `size` bytes, aligned to 4; fails otherwise. */
+  bool AreWords(std::span<uint8_t> bytes, const char* name, size_t size);
   void FailType(const char* name, const char* expected);
   void FailRange(const std::string& message);
   /** ERR_DISPOSED. */

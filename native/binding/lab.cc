@@ -1,12 +1,16 @@
 // labRun: barrier, time, kernel, time, results. The kernels are lab/kernels.c; here is what they must not reach beyond.
+// writeMarked: one pass of the dirty storm's host writer.
 
 #include "binding/lab.h"
 
 #include <sched.h>
 
+#include <cstring>
+
 #include "binding/args.h"
 #include "binding/errors.h"
 #include "lab/kernels.h"
+#include "sys/bitmap.h"
 #include "sys/clock.h"
 
 namespace binding {
@@ -49,6 +53,25 @@ Napi::Value LabRun(const Napi::CallbackInfo& info) {
   // SAFETY: the order is a copy that fits. Other actors use the same bytes at the same time: that is what is measured.
   lab_order_run(&order);
   lab_order_report(&order, actor, start, sys::MonotonicNs());
+  return info.Env().Undefined();
+}
+
+Napi::Value WriteMarked(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> data = args.SharedBytes(0, "data");
+  const std::span<uint8_t> marks = args.SharedBytes(1, "marks");
+  const std::span<uint8_t> summary = args.SharedBytes(2, "summary");
+  const uint32_t value = args.U32(3, "value");
+  const uint64_t pages = data.size() / sys::kPageBytes;
+  args.NeedSize("marks", pages, marks.size());
+  args.NeedSize("summary", (pages + sys::kPagesPerSummary - 1) / sys::kPagesPerSummary, summary.size());
+  if (args.failed()) return {};
+  for (uint64_t page = 0; page < pages; ++page) {
+    memcpy(data.data() + page * sys::kPageBytes, &value, sizeof(value));
+    // In this order, see sys::TakeMarks; the stores must not be moved.
+    __atomic_store_n(&marks[page], uint8_t{1}, __ATOMIC_RELEASE);
+    __atomic_store_n(&summary[page / sys::kPagesPerSummary], uint8_t{1}, __ATOMIC_RELEASE);
+  }
   return info.Env().Undefined();
 }
 

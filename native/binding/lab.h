@@ -7,7 +7,10 @@
 
 namespace binding {
 
+/** labRun(arena, actor). */
 Napi::Value LabRun(const Napi::CallbackInfo& info);
+/** writeMarked(data, marks, summary, value). */
+Napi::Value WriteMarked(const Napi::CallbackInfo& info);
 
 }  // namespace binding
 

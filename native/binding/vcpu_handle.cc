@@ -252,14 +252,11 @@ Napi::Value VcpuHandle::Nmi(const Napi::CallbackInfo& info) {
 Napi::Value VcpuHandle::RunToPort(const Napi::CallbackInfo& info) {
   Args args(info);
   const uint32_t port = args.U32(0, "port", UINT16_MAX);
-  const std::span<uint8_t> writes = args.SharedBytes(1, "writes");
+  auto* exits = args.SharedWords<sys::ExitWords>(1, "exits");
+  auto* bell = args.At(2).IsNull() ? nullptr : args.SharedWords<uint32_t>(2, "bell");
   if (args.failed()) return {};
-  if (writes.size() != sizeof(uint32_t) || reinterpret_cast<uintptr_t>(writes.data()) % alignof(uint32_t) != 0)
-    return ThrowRange(info.Env(), "writes must be one word of 4 bytes, aligned");
   if (!vcpu().open()) return ThrowDisposed(info.Env(), "vCPU");
-  // SAFETY: size and alignment checked; the argument keeps the buffer alive during the call.
-  auto* word = reinterpret_cast<uint32_t*>(writes.data());
-  return Number(info.Env(), vcpu().RunToPort(static_cast<uint16_t>(port), word));
+  return Number(info.Env(), vcpu().RunToPort(static_cast<uint16_t>(port), exits, bell));
 }
 
 Napi::Value VcpuHandle::Close(const Napi::CallbackInfo& info) {

@@ -11,6 +11,8 @@ namespace binding {
 Napi::Value WakeAnswer(const Napi::CallbackInfo& info);
 /** wakeAsk(asked, answered, last, count, samples). */
 Napi::Value WakeAsk(const Napi::CallbackInfo& info);
+/** serveExits(bell, exits). */
+Napi::Value ServeExits(const Napi::CallbackInfo& info);
 
 }  // namespace binding
 

@@ -122,7 +122,7 @@ int Vcpu::Run() {
   return -errnum;
 }
 
-int Vcpu::RunToPort(uint16_t port, uint32_t* writes) {
+int Vcpu::RunToPort(uint16_t port, sys::ExitWords* exits, uint32_t* bell) {
   for (;;) {
     if (ioctl(fd_.get(), KVM_RUN, 0) < 0) {
       const int errnum = errno;
@@ -136,13 +136,19 @@ int Vcpu::RunToPort(uint16_t port, uint32_t* writes) {
       case KVM_EXIT_MMIO:
         if (run_->mmio.is_write == 0) return KVM_EXIT_MMIO;
         break;
+      case KVM_EXIT_DIRTY_RING_FULL:
+        return rings_ == nullptr ? KVM_EXIT_DIRTY_RING_FULL : EmptyRing();
       case KVM_EXIT_UNKNOWN:
         return KVM_EXIT_INTERNAL_ERROR;
       default:
         return static_cast<int>(run_->exit_reason);
     }
+    if (bell != nullptr) {
+      if (!sys::HandOver(exits, bell)) return -ETIMEDOUT;
+      continue;
+    }
     // One writer, this thread; read by others when it has come to the port.
-    __atomic_store_n(writes, *writes + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&exits->handled, exits->handled + 1, __ATOMIC_RELAXED);
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "kvm/dirty_rings.h"
 #include "kvm/vcpu_stats.h"
+#include "sys/hand_over.h"
 #include "sys/mapping.h"
 #include "sys/result.h"
 #include "sys/unique_fd.h"
@@ -62,10 +63,11 @@ class Vcpu {
   int Run();
   /**
    * KVM_RUN, over and over, until the guest reads `port`: 0. Writes to ports and to addresses without memory are counted
-   * in `writes`, and do nothing else: the lab's baseline of an exit. -errno as Run(), without its statistics; any other
-   * exit: its reason (none is 0). Not for VMs with dirty rings.
+   * as handled in `exits`, here or, with a `bell`, by the thread that serves it, and do nothing else: the lab's baseline of
+   * an exit. -errno as Run(), without its statistics, a full ring among it; -ETIMEDOUT when nobody serves; any other exit:
+   * its reason (none is 0).
    */
-  int RunToPort(uint16_t port, uint32_t* writes);
+  int RunToPort(uint16_t port, sys::ExitWords* exits, uint32_t* bell);
   /**
    * What failed when Run() returned an error that is neither -EINTR nor -EAGAIN: "KVM_RUN", or "KVM_RESET_DIRTY_RINGS"
    * for a full ring that could not be emptied. Nothing is lost then, and the next Run() tries again.

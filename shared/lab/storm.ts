@@ -54,8 +54,11 @@ export const ORDER_KINDS = {
 // | ROUND   | main                  | gate    | notify when main starts a round |
 // | DONE    | gate                  | main    | notify when a round has ended   |
 // | COUNTED | the sink's one thread | main    | (read when the round has ended) |
+// | ASKED   | vCPU, baseline only   | server  | the server's bell               |
+// COUNTED and ASKED are the two words that the addon's runToPort() and serveExits() work on.
 export const STATE_BYTES = 128;
-export const STATE = { ROUND: 0, DONE: 1, COUNTED: 2 } as const;
+export const STATE = { ROUND: 0, DONE: 1, COUNTED: 2, ASKED: 3 } as const;
+export const EXIT_WORDS_BYTES = 8;
 export const TIMES_OFFSET = 64;
 /** Left the gate, came back to it. */
 export const TIMES = { START: 0, END: 1 } as const;

@@ -20,6 +20,10 @@ test('a source that does not work here is skipped with its reason', () => {
   assert.ok(measured.has('bitmap') && measured.has('host'));
 });
 
+test('every source has a baseline in C', () => {
+  assert.ok(variants.every(({ openBaseline }) => openBaseline !== undefined));
+});
+
 test('a quick run has no axes but the vCPUs', () => {
   const quick = dirtyStorm.variants(labContext({ quick: true }));
 

@@ -16,10 +16,8 @@ test('every kind of exit on every thread, with one vCPU and with two', () => {
   assert.is(exitStorm.variants(labContext({ quick: true })).length, 4);
 });
 
-test("devices on the vCPUs' own threads have a baseline in C", () => {
-  for (const { parameters, openBaseline } of variants) {
-    assert.is(openBaseline !== undefined, parameters['device'] === 'vcpu');
-  }
+test('every one has a baseline in C', () => {
+  assert.ok(variants.every(({ openBaseline }) => openBaseline !== undefined));
 });
 
 const sides = variants.flatMap(({ actors, count, parameters: { exit, device }, open, openBaseline }) => {

@@ -129,6 +129,37 @@ test("the lab's futexes take single words of shared memory", async () => {
   assert.ok(addon.wakeAsk(word(), word(), 0, 0, none) > 0);
 });
 
+test("the lab's server of exits takes its words", async () => {
+  const words = (bytes: number) => new Uint8Array(new SharedArrayBuffer(bytes));
+
+  assert.is(await codeOf(() => addon.serveExits(new Uint8Array(4), [])), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await codeOf(() => addon.serveExits(words(8), [])), 'ERR_OUT_OF_RANGE');
+  assert.is(await codeOf(() => addon.serveExits(words(4), [words(8), words(4)])), 'ERR_OUT_OF_RANGE');
+  // Nobody rings: it comes back. What was asked before is handled, one exit at a time: its vCPU would wait for each.
+  const asked = words(8);
+  new Uint32Array(asked.buffer)[1] = 1;
+  addon.serveExits(words(4), [asked, words(8)]);
+  assert.equal([...new Uint32Array(asked.buffer)], [1, 1]);
+});
+
+test("the lab's marked writes stay within their buffers, and are what takeMarks takes", async () => {
+  const PAGES = 4097;
+  const shared = (bytes: number) => new Uint8Array(new SharedArrayBuffer(bytes));
+  const [data, marks, summary] = [shared(PAGES * 4096), shared(PAGES), shared(2)];
+
+  assert.is(await codeOf(() => addon.writeMarked(new Uint8Array(4096), marks, summary, 1)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await codeOf(() => addon.writeMarked(data, shared(PAGES - 1), summary, 1)), 'ERR_BUFFER_TOO_SMALL');
+  assert.is(await codeOf(() => addon.writeMarked(data, marks, shared(1), 1)), 'ERR_BUFFER_TOO_SMALL');
+  assert.is(data[0], 0);
+
+  addon.writeMarked(data, marks, summary, 0x0403_0201);
+  assert.equal([...data.subarray((PAGES - 1) * 4096).subarray(0, 5)], [1, 2, 3, 4, 0]);
+  const bits = new Uint8Array(Math.ceil(PAGES / 8));
+  assert.is(addon.takeMarks(marks, summary, PAGES, bits, null), PAGES);
+  assert.is(addon.countBits(bits, 0, PAGES), PAGES);
+  assert.is(addon.takeMarks(marks, summary, PAGES, bits, null), 0);
+});
+
 test('descriptors that are no VM', async () => {
   const stats = new Uint8Array(new SharedArrayBuffer(1024));
   assert.is(await codeOf(() => addon.attachVm(-1)), 'ERR_OUT_OF_RANGE');

@@ -71,7 +71,7 @@ test('closing is idempotent, and a closed handle says so', async () => {
   assert.is(await codeOf(run), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vcpu.fd), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vcpu.nmi()), 'ERR_DISPOSED');
-  assert.is(await codeOf(() => vcpu.runToPort(0, new Uint8Array(new SharedArrayBuffer(4)))), 'ERR_DISPOSED');
+  assert.is(await codeOf(() => vcpu.runToPort(0, new Uint8Array(new SharedArrayBuffer(8)), null)), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vm.fd), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vm.setMemoryRegion(0, 0, 0, SIZE, hostAddr, buffer)), 'ERR_DISPOSED');
   assert.is(await codeOf(() => vm.orDirtyLog(0, new Uint8Array(8), 0, null, 0)), 'ERR_DISPOSED');

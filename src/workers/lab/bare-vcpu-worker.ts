@@ -5,7 +5,15 @@ import { workerData } from 'node:worker_threads';
 import { native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_SREGS, VCPU_STATS } from '../../../shared/generated/kvm-abi.ts';
-import { ROUND_OVER, STATE, STATE_BYTES, STORM_PORTS, TIMES, TIMES_OFFSET } from '../../../shared/lab/storm.ts';
+import {
+  EXIT_WORDS_BYTES,
+  ROUND_OVER,
+  STATE,
+  STATE_BYTES,
+  STORM_PORTS,
+  TIMES,
+  TIMES_OFFSET,
+} from '../../../shared/lab/storm.ts';
 import { encodeRegs, encodeSregs } from '../../../shared/vcpu-codec.ts';
 import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
 
@@ -18,6 +26,8 @@ export interface BareVcpuData {
   readonly regs: Partial<Regs>;
   readonly sregs: Partial<Sregs>;
   readonly state: SharedArrayBuffer;
+  /** Of the thread that its exits are handed to; undefined: they are handled here. */
+  readonly bell: SharedArrayBuffer | undefined;
   /** Processors that it may run on; empty: any. */
   readonly cpus: readonly number[];
 }
@@ -26,15 +36,16 @@ const EINTR = 4;
 /** As on the library's own vCPU threads. */
 const HEARTBEAT_MS = 250;
 
-const { vmFd, index, cpuid, regs, sregs, state, cpus } = workerData as BareVcpuData;
+const { vmFd, index, cpuid, regs, sregs, state, bell, cpus } = workerData as BareVcpuData;
 const words = new Int32Array(state, index * STATE_BYTES, TIMES_OFFSET / 4);
 const times = new Float64Array(state, index * STATE_BYTES + TIMES_OFFSET, 2);
-const writes = new Uint8Array(state, index * STATE_BYTES + 4 * STATE.COUNTED, 4);
+const exits = new Uint8Array(state, index * STATE_BYTES + 4 * STATE.COUNTED, EXIT_WORDS_BYTES);
+const rung = bell === undefined ? null : new Uint8Array(bell);
 
 if (cpus.length > 0) native().setAffinity(cpus);
 const vcpu = native().createVcpu(vmFd, index, new Uint8Array(new SharedArrayBuffer(VCPU_STATS.SIZE)));
 /** A JavaScript function: entering one is where V8 acts on terminate() and process.exit(), which the heartbeat lets it do. */
-const run = () => vcpu.runToPort(STORM_PORTS.GATE, writes);
+const run = () => vcpu.runToPort(STORM_PORTS.GATE, exits, rung);
 try {
   native().heartbeat(HEARTBEAT_MS);
   vcpu.setCpuid(cpuid);

@@ -1,9 +1,9 @@
-// The lab's baseline machine: KVM's ioctls, its vCPUs' exits handled by a loop of C, slots and dirty log as the workload asks for them.
+// The lab's baseline machine: KVM's ioctls, its vCPUs' exits handled by a loop of C or handed to a thread of C, slots and dirty log as the workload asks for them.
 // What the library's machine is compared with. Main thread; its vCPUs are workers.
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { type NativeVm, native } from '../../../../native/index.ts';
+import { type NativePageTracker, type NativeVm, native } from '../../../../native/index.ts';
 import { HypervisorError, messageOf } from '../../../../shared/errors.ts';
 import { KVM_MEM } from '../../../../shared/generated/kvm-abi.ts';
 import { STORM_DATA } from '../../../../shared/lab/storm.ts';
@@ -16,11 +16,23 @@ import { distFile } from '../../vm/worker-file.ts';
 
 /** A slot as it was registered; `bitmap` has a bit per page, in whole words. */
 interface BareSlot {
+  readonly id: number;
   readonly guestAddr: number;
   readonly size: number;
   readonly hostAddr: bigint;
   readonly owner: SharedArrayBuffer;
   readonly bitmap: Uint8Array;
+}
+
+/** How the data's pages are tracked; 'ring' is chosen with the machine. */
+export type BareLog = 'bitmap' | 'manual' | 'ring' | 'pagemap';
+
+export interface BareVmOptions {
+  readonly log?: BareLog;
+  /** Of each vCPU, with the log 'ring'. */
+  readonly ringEntries?: number;
+  /** Exits are handled by one thread for all vCPUs, not by theirs. */
+  readonly served?: boolean;
 }
 
 /** A slot far above those of the memory, for regions that come and go. */
@@ -30,20 +42,26 @@ export class BareVm implements AsyncDisposable {
   readonly #machine: KvmMachine;
   readonly #vm: NativeVm;
   readonly #slots: readonly BareSlot[];
+  readonly #log: BareLog;
+  readonly #bell: SharedArrayBuffer | undefined;
+  #tracker: NativePageTracker | undefined;
   readonly #workers: { readonly worker: Worker; readonly exited: Promise<unknown> }[] = [];
   /** Rejects when a vCPU's thread fails. */
   readonly failed: Promise<never>;
   #fail: (error: HypervisorError) => void = () => {};
 
   /** Registers every region of `memory` as a slot. @throws HypervisorError; nothing stays open then */
-  constructor(memory: KvmMemory, vcpus: number) {
+  constructor(memory: KvmMemory, vcpus: number, { log = 'bitmap', ringEntries, served = false }: BareVmOptions = {}) {
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
     this.failed.catch(() => {});
-    this.#machine = new KvmMachine(kvmDevice(), vcpus);
+    this.#log = log;
+    this.#bell = served ? new SharedArrayBuffer(4) : undefined;
+    this.#machine = new KvmMachine(kvmDevice(), vcpus, log === 'ring' ? ringEntries : undefined);
     this.#vm = this.#machine.vm;
-    this.#slots = memory.regions().map(({ guestAddr, size, hostAddr, buffer }) => ({
+    this.#slots = memory.regions().map(({ guestAddr, size, hostAddr, buffer }, id) => ({
+      id,
       guestAddr,
       size,
       hostAddr,
@@ -51,6 +69,7 @@ export class BareVm implements AsyncDisposable {
       bitmap: new Uint8Array(8 * Math.ceil(size / PAGE_SIZE / 64)),
     }));
     try {
+      if (log === 'manual') this.#vm.setManualLog(true, false);
       this.#register(0);
     } catch (error) {
       this.#machine.close();
@@ -58,46 +77,47 @@ export class BareVm implements AsyncDisposable {
     }
   }
 
-  /** Starts the vCPUs' threads. `state`: the words of shared/lab/storm.ts. */
+  /** Starts the vCPUs' threads, and that which serves them. `state`: the words of shared/lab/storm.ts. */
   start(boots: readonly VcpuBoot[], state: SharedArrayBuffer, cpus: readonly number[]): void {
+    const bell = this.#bell;
+    if (bell !== undefined) this.#spawn('exit-server', { state, bell });
     for (const [index, { regs = {}, sregs = {} }] of boots.entries()) {
-      const worker = new Worker(distFile('workers/lab/bare-vcpu-worker.js'), {
-        workerData: {
-          vmFd: this.#vm.fd,
-          index,
-          cpuid: this.#machine.cpuid(index, boots.length),
-          regs,
-          sregs,
-          state,
-          cpus: cpus.length === 0 ? [] : [cpus[index % cpus.length]],
-        },
+      this.#spawn('bare-vcpu', {
+        vmFd: this.#vm.fd,
+        index,
+        cpuid: this.#machine.cpuid(index, boots.length),
+        regs,
+        sregs,
+        state,
+        bell,
+        cpus: cpus.length === 0 ? [] : [cpus[index % cpus.length]],
       });
-      worker.on('error', cause => {
-        this.#fail(
-          new HypervisorError('ERR_LAB_ACTOR', `a vCPU of the baseline ended: ${messageOf(cause)}`, { cause }),
-        );
-      });
-      this.#workers.push({ worker, exited: once(worker, 'exit').catch(() => {}) });
     }
   }
 
-  /** Logs the data's slots from now on: KVM_MEM_LOG_DIRTY_PAGES. */
+  /** Tracks the data's slots from now on: KVM_MEM_LOG_DIRTY_PAGES, or, for 'pagemap', userfaultfd. */
   startLog(): void {
-    this.#register(KVM_MEM.LOG_DIRTY_PAGES);
+    if (this.#log !== 'pagemap') {
+      this.#register(KVM_MEM.LOG_DIRTY_PAGES);
+      return;
+    }
+    const tracker = native().openPageTracker();
+    this.#tracker = tracker;
+    for (const { hostAddr, size } of this.#data()) tracker.register(hostAddr, size);
   }
 
-  /** KVM_GET_DIRTY_LOG of every slot of the data; how many pages were dirty. */
+  /**
+   * Collects and clears what was written to the data, by the ioctls of its log: KVM_GET_DIRTY_LOG, the same with KVM_CLEAR_DIRTY_LOG,
+   * KVM_RESET_DIRTY_RINGS, PAGEMAP_SCAN. How many pages it was.
+   */
   takeLog(): number {
+    if (this.#log === 'ring') this.#vm.collectRings();
     let pages = 0;
-    for (const [slot, { guestAddr, bitmap }] of this.#slots.entries()) {
-      if (guestAddr >= STORM_DATA) pages += this.#vm.orDirtyLog(slot, bitmap, 0, null, 0);
+    for (const { id, hostAddr, size, bitmap } of this.#data()) {
+      const found = this.#tracker?.scan(hostAddr, size, bitmap, null, 0);
+      pages += found ?? this.#vm.orDirtyLog(id, bitmap, 0, null, 0);
     }
     return pages;
-  }
-
-  /** The same with KVM_CLEAR_DIRTY_LOG; before startLog(). */
-  useManualLog(): void {
-    this.#vm.setManualLog(true, false);
   }
 
   /** Maps memory and registers it as a slot, then deletes the slot. */
@@ -114,13 +134,28 @@ export class BareVm implements AsyncDisposable {
   /** After the words have told the vCPUs that it is over. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#workers.map(({ exited }) => exited));
+    this.#tracker?.close();
     this.#machine.close();
   }
 
+  #data(): readonly BareSlot[] {
+    return this.#slots.filter(({ guestAddr }) => guestAddr >= STORM_DATA);
+  }
+
   #register(flags: number): void {
-    for (const [slot, { guestAddr, size, hostAddr, owner }] of this.#slots.entries()) {
+    for (const { id, guestAddr, size, hostAddr, owner } of this.#slots) {
       const own = guestAddr >= STORM_DATA ? flags : 0;
-      this.#vm.setMemoryRegion(slot, own, guestAddr, size, hostAddr, owner);
+      this.#vm.setMemoryRegion(id, own, guestAddr, size, hostAddr, owner);
     }
+  }
+
+  #spawn(name: 'bare-vcpu' | 'exit-server', workerData: Readonly<Record<string, unknown>>): void {
+    const worker = new Worker(distFile(`workers/lab/${name}-worker.js`), { workerData });
+    worker.on('error', cause => {
+      this.#fail(
+        new HypervisorError('ERR_LAB_ACTOR', `a thread of the baseline ended: ${messageOf(cause)}`, { cause }),
+      );
+    });
+    this.#workers.push({ worker, exited: once(worker, 'exit').catch(() => {}) });
   }
 }

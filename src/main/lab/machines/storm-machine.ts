@@ -24,7 +24,7 @@ import type { DirtyTrackingOptions } from '../../memory/dirty-selection.ts';
 import { KvmMemory } from '../../memory/kvm-memory.ts';
 import { VirtualMachine } from '../../vm/virtual-machine.ts';
 import { distFile } from '../../vm/worker-file.ts';
-import { BareVm } from './bare-vm.ts';
+import { BareVm, type BareVmOptions } from './bare-vm.ts';
 import { stormCode } from './storm-guest.ts';
 
 /** Code, orders, tables and stacks. */
@@ -44,8 +44,8 @@ export interface StormOptions {
   readonly tracking?: DirtyTrackingOptions;
 }
 
-/** As StormOptions, without what the baseline has not. */
-export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data'>;
+/** As StormOptions, with what the baseline has in place of devices and tracking. */
+export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data'> & BareVmOptions;
 
 /** One vCPU's order. Pages are counted from STORM_DATA on, `pages` is a power of two. */
 export type StormOrder =
@@ -110,13 +110,13 @@ export class StormMachine implements AsyncDisposable {
 
   /** The same guest on the baseline's machine, which handles exits in C: no devices but the gate and a sink that counts. */
   static async openBare(options: BareOptions): Promise<{ readonly machine: StormMachine; readonly vm: BareVm }> {
-    const { vcpus, cpus, data } = options;
+    const { vcpus, cpus, data, ...how } = options;
     const state = new SharedArrayBuffer(vcpus * STATE_BYTES);
     const memory = new KvmMemory(LOW_MEMORY);
     try {
       if (data !== undefined) addSlots(memory, data);
       const boots = await stormImage().load({ memory, vcpus });
-      const vm = new BareVm(memory, vcpus);
+      const vm = new BareVm(memory, vcpus, how);
       const close = async () => {
         await vm[Symbol.asyncDispose]();
         memory[Symbol.dispose]();

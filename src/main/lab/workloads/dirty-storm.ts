@@ -2,8 +2,10 @@
 // pages: all vCPUs touch all pages, then the pages are harvested, over and over. Main thread.
 
 import { freemem } from 'node:os';
+import { native } from '../../../../native/index.ts';
 import { STORM_DATA } from '../../../../shared/lab/storm.ts';
 import { u32le } from '../../../../shared/layout.ts';
+import { SUMMARY_SHIFT } from '../../../../shared/span.ts';
 import { GIB, MIB, PAGE_SIZE } from '../../../../shared/units.ts';
 import { probeDirtySource } from '../../memory/dirty-probe.ts';
 import type { DirtyTrackingOptions } from '../../memory/dirty-selection.ts';
@@ -50,7 +52,7 @@ export const dirtyStorm: Workload = {
     'Every vCPU touches each page of its part (or, with overlap, of all) once, then one harvest finds the written pages and clears them; the figure is pages ' +
     'written per second of both together. The first store to a page after a harvest faults (or is logged by the processor), and that fault is most of the time: ' +
     "it grows with pages written, not with bytes. With 'pagemap' a page that is only read faults as well: protecting a page takes it out of KVM's own tables. The source 'host' has no guest: " +
-    'one JavaScript thread writes through the API. Latencies are those of single harvests. It does not say how fast a guest is that rests between its writes.',
+    'one JavaScript thread writes through the API, in the baseline a loop of C that marks pages in the same way. The baseline of the others makes the same ioctls for the same guest in C. Latencies are those of single harvests. It does not say how fast a guest is that rests between its writes.',
   kinds: ['guest', 'js'],
   variants: context => fitting(context, cases(context)).map(each => stormVariant(context, each)),
 };
@@ -61,11 +63,10 @@ const FREE_SHARE = 0.5;
 /** Those that fit into the free memory, in their order; the others are skipped. */
 function fitting(context: LabContext, all: readonly StormCase[]): StormCase[] {
   let left = freemem() * FREE_SHARE;
-  return all.filter(each => {
-    const { source, vcpus, bytes } = each;
-    const needed = isLog(each) ? 2 * bytes : bytes;
-    if (needed <= left) {
-      left -= needed;
+  return all.filter(({ source, vcpus, bytes }) => {
+    // The variant's and its baseline's.
+    if (2 * bytes <= left) {
+      left -= 2 * bytes;
       return true;
     }
     context.skip(
@@ -122,13 +123,13 @@ function stormVariant(context: LabContext, each: StormCase): Variant {
     unit: 'pages/s',
     better: 'higher',
     fixedScale: true,
-    ...(isLog(each) && { openBaseline: () => openBare(context, each) }),
+    openBaseline: () => (source === 'host' ? openBareHost(bytes) : openBare(context, each)),
     peers: peersOf(context, each),
     open: () => (source === 'host' ? openHost(bytes) : openStorm(context, each)),
   };
 }
 
-/** KVM's log, which the baseline and the kernel's test use as well. */
+/** KVM's log, which the kernel's test uses as well. */
 const isLog = ({ source }: StormCase) => source === 'bitmap' || source === 'manual';
 
 /** The kernel's own test, with KVM's log, where somebody has built it. */
@@ -236,21 +237,26 @@ async function openStorm(context: LabContext, each: StormCase): Promise<OpenVari
   return openOn(machine, context, each, start, () => takeHarvest(memory));
 }
 
-/** The baseline: KVM's log by its ioctls, exits in C. */
+/** The baseline: the source by its ioctls, exits in C. */
 async function openBare(context: LabContext, each: StormCase): Promise<OpenVariant> {
   const { source, vcpus, slots } = each;
   const { pages } = layout(each);
   const data = { bytes: pages * PAGE_SIZE, slots: Math.min(slots, pages) };
-  const { machine, vm } = await StormMachine.openBare({ vcpus, cpus: context.cpus, data });
+  const how = source === 'host' ? {} : { log: source, ringEntries: RING_ENTRIES };
+  const { machine, vm } = await StormMachine.openBare({ vcpus, cpus: context.cpus, data, ...how });
   const start = () => {
-    if (source === 'manual') vm.useManualLog();
     vm.startLog();
+    // As the library's: what a source reports at its start is no storm's.
+    vm.takeLog();
   };
-  return openOn(machine, context, each, start, () => {
-    const begin = process.hrtime.bigint();
-    const found = vm.takeLog();
-    return { pages: found, ns: Number(process.hrtime.bigint() - begin) };
-  });
+  return openOn(machine, context, each, start, () => timed(() => vm.takeLog()));
+}
+
+/** A harvest that counts its pages by itself. */
+function timed(take: () => number): Found {
+  const start = process.hrtime.bigint();
+  const pages = take();
+  return { pages, ns: Number(process.hrtime.bigint() - start) };
 }
 
 /** Rounds on a machine, which is closed with them. */
@@ -305,12 +311,43 @@ async function openHost(bytes: number): Promise<OpenVariant> {
   const memory = new KvmMemory(PAGE_SIZE);
   memory.addRegion(STORM_DATA, pages * PAGE_SIZE, { prefault: true });
   memory.enableDirtyTracking(TRACKING.host);
-  const storm = new Storm(() => takeHarvest(memory));
+  const writeAll = (value: number) => {
+    for (let page = 0; page < pages; page++) memory.writeObj(STORM_DATA + page * PAGE_SIZE, u32le, value);
+  };
+  return hostRounds(
+    pages,
+    writeAll,
+    () => takeHarvest(memory),
+    () => memory[Symbol.dispose](),
+  );
+}
+
+/** The baseline: a loop of C stores and marks, a second one takes the marks. */
+async function openBareHost(bytes: number): Promise<OpenVariant> {
+  const pages = Math.floor(bytes / PAGE_SIZE);
+  const { prefault, mapMemory, writeMarked, takeMarks, countGarbage } = native();
+  const { buffer } = mapMemory({ size: pages * PAGE_SIZE, kind: 'anonymous', name: 'node-kvm:lab' });
+  prefault(buffer, 0, pages * PAGE_SIZE, 1);
+  const data = new Uint8Array(buffer);
+  const marks = new Uint8Array(new SharedArrayBuffer(pages));
+  const summary = new Uint8Array(new SharedArrayBuffer(((pages - 1) >>> SUMMARY_SHIFT) + 1));
+  const bits = new Uint8Array(8 * Math.ceil(pages / 64));
+  return hostRounds(
+    pages,
+    value => writeMarked(data, marks, summary, value),
+    () => timed(() => takeMarks(marks, summary, pages, bits, null)),
+    () => countGarbage(buffer),
+  );
+}
+
+/** Rounds in which this thread writes to all pages. */
+function hostRounds(pages: number, writeAll: (value: number) => void, take: () => Found, close: () => void) {
+  const storm = new Storm(take);
   let round = 0;
   const write = (): Round => {
     round += 1;
     const start = process.hrtime.bigint();
-    for (let page = 0; page < pages; page++) memory.writeObj(STORM_DATA + page * PAGE_SIZE, u32le, round);
+    writeAll(round);
     return { ns: Number(process.hrtime.bigint() - start), stores: pages, pagesMin: pages, pagesMax: pages };
   };
   return {
@@ -322,7 +359,7 @@ async function openHost(bytes: number): Promise<OpenVariant> {
     },
     repeat: () => storm.repeat(write),
     async [Symbol.asyncDispose]() {
-      memory[Symbol.dispose]();
+      close();
     },
   };
 }
