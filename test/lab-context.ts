@@ -20,6 +20,7 @@ export function labContext(scenario: Partial<Scenario> = {}): TestContext {
       sources: ['bitmap', 'ring', 'pagemap', 'host'],
       seed: 1,
       visits: 5,
+      extraVisits: 0,
       repetitions: 1,
       repetitionMs: 1,
       litmusIterations: 1,

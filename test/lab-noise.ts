@@ -121,6 +121,7 @@ export function reportOf(rows: readonly Row[]): LabReport {
       sources: [],
       seed: 1,
       visits: 10,
+      extraVisits: 0,
       repetitions: 5,
       repetitionMs: 10,
       litmusIterations: 1,

@@ -173,6 +173,7 @@ export function labReport(
       sources: ['bitmap', 'pagemap'],
       seed: 12345,
       visits: 5,
+      extraVisits: 0,
       repetitions: 3,
       repetitionMs: 5,
       litmusIterations: 1_000_000,

@@ -10,6 +10,7 @@ export async function measured(suites: readonly string[], actors: readonly strin
     actors,
     seed: 23,
     visits: 5,
+    extraVisits: 0,
     repetitions: 1,
     repetitionMs: 0.1,
     sizes: ['64K'],

@@ -9,7 +9,7 @@ import { codeOf } from '../errors.ts';
 
 const test = suite('lab measure');
 
-const SAMPLING: Sampling = { seed: 5, visits: 6, repetitions: 3, repetitionMs: 2 };
+const SAMPLING: Sampling = { seed: 5, visits: 6, extraVisits: 0, repetitions: 3, repetitionMs: 2 };
 /** A machine on which nothing else happens: what this one does meanwhile is not what is tested. */
 const quiet = { progress: () => {}, readTimes: () => ({ total: 0, stolen: 0, others: 0 }) };
 
@@ -207,6 +207,75 @@ test('a noisy figure is doubted, a noisy machine with a steady ratio is not', as
   assert.match(alone?.doubts[0] ?? '', /^the median is known to ± \d+ % only$/);
   assert.equal(related?.doubts, []);
   assert.is(related?.ratio?.median, 0.5);
+});
+
+/** The same figures over and over: alone they are known to some ± 30 %. */
+const rough = () => {
+  const figures = [1, 1.6, 0.7, 1.2, 0.8, 1.3, 0.9, 1.1];
+  return new Fake(repetition => ({ value: figures[repetition % figures.length] ?? 1 }), { nsOf: () => 2e6 });
+};
+const ONE_BY_ONE = { ...SAMPLING, visits: 8, repetitions: 1 };
+const visitsIn = (rows: readonly { readonly value: { readonly visits: readonly unknown[] } }[]) =>
+  rows.map(({ value }) => value.visits.length);
+
+test('extra visits go to the rows that are not known well enough, and to no others', async () => {
+  const measure = (extraVisits: number) =>
+    measureGroup(
+      [variantOf(rough()), variantOf(new Fake(steady(1)), { actors: 'js:2' })],
+      { ...ONE_BY_ONE, extraVisits },
+      quiet,
+    );
+  const without = await measure(0);
+  assert.equal(visitsIn(without), [8, 8]);
+  assert.match(without[0]?.doubts.join() ?? '', /known to/);
+  const more = await measure(1000);
+  assert.is(more[1]?.value.visits.length, 8);
+  assert.equal(more[0]?.doubts, []);
+  assert.ok((more[0]?.value.visits.length ?? 0) < 8 + 2 * 1000, 'it ends when the row is known');
+});
+
+test('a row that would need more extra visits than there are gets none', async () => {
+  assert.equal(visitsIn(await measureGroup([variantOf(rough())], { ...ONE_BY_ONE, extraVisits: 4 }, quiet)), [8]);
+});
+
+test('an end during extra visits keeps all visits that were complete', async () => {
+  const abort = new AbortController();
+  let calls = 0;
+  const [row] = await measureGroup(
+    [variantOf(rough())],
+    { ...ONE_BY_ONE, extraVisits: 1000 },
+    {
+      ...quiet,
+      signal: abort.signal,
+      // The warm-up, eight visits, two extra ones; the third is told of and then never made.
+      progress: () => {
+        calls += 1;
+        if (calls === 12) abort.abort();
+      },
+    },
+  );
+  assert.is(row?.value.visits.length, 10);
+});
+
+test('repetitions that differ by chance alone do not prolong the warm-up', async () => {
+  const chance = new Fake(repetition => ({ value: [1, 1.3, 0.8, 1.1, 0.9, 1.25][repetition % 6] ?? 1 }));
+  const sampling = { ...ONE_BY_ONE, repetitionMs: 1000 };
+  const [row] = await measureGroup([variantOf(chance, { fixedScale: true })], sampling, quiet);
+  // Two windows; then visits of a repetition that does not count and one that does.
+  assert.is(chance.scales.length, 6 + 2 * 8);
+  assert.not.match(row?.doubts.join() ?? '', /stable/);
+});
+
+test('a warm-up that ends before two windows can be compared has shown nothing', async () => {
+  const slow = rough();
+  const repeat = slow.repeat.bind(slow);
+  slow.repeat = async scale => {
+    await new Promise(resolve => setTimeout(resolve, 8));
+    return repeat(scale);
+  };
+  const sampling = { ...ONE_BY_ONE, repetitionMs: 0.1 };
+  const [row] = await measureGroup([variantOf(slow, { fixedScale: true })], sampling, quiet);
+  assert.match(row?.doubts.join() ?? '', /did not become stable/);
 });
 
 test("stolen time and other programs' work are told; work in groups with peers may be the peers'", async () => {

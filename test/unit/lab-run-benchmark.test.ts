@@ -8,7 +8,7 @@ import type { ScenarioInput } from '../../src/main/lab/scenario.ts';
 import { codeOf } from '../errors.ts';
 
 const test = suite('lab: run a scenario');
-const FEW: ScenarioInput = { seed: 11, visits: 5, repetitions: 1, repetitionMs: 0.2, sizes: ['64K'] };
+const FEW: ScenarioInput = { seed: 11, visits: 5, extraVisits: 0, repetitions: 1, repetitionMs: 0.2, sizes: ['64K'] };
 
 const idsOf = (rows: readonly Row[]) => rows.map(({ id }) => id);
 

@@ -234,12 +234,12 @@ class Run {
   }
 
   #secondsOf({ variants }: Group): number {
-    const { visits, repetitions, repetitionMs } = this.#scenario;
+    const { visits, extraVisits, repetitions, repetitionMs } = this.#scenario;
     const sides = variants.reduce(
       (sum, { openBaseline, peers = {} }) => sum + (openBaseline ? 2 : 1) + Object.keys(peers).length,
       0,
     );
-    return (sides * (visits + WARM_UP_VISITS) * (repetitions + 1) * repetitionMs) / 1e3;
+    return (sides * (visits + extraVisits + WARM_UP_VISITS) * (repetitions + 1) * repetitionMs) / 1e3;
   }
 
   /** Tells how far it is; `share` of what takes `seconds`. */

@@ -42,11 +42,13 @@ export const scenarioSchema = {
     },
     sources: {
       type: 'array',
+      minItems: 1,
       uniqueItems: true,
       items: { enum: ['bitmap', 'ring', 'pagemap', 'host'] },
     },
     seed: { type: 'integer', minimum: 1, maximum: 2 ** 32 - 1 },
     visits: { type: 'integer', minimum: 5, maximum: 1000 },
+    extraVisits: { type: 'integer', minimum: 0, maximum: 1000 },
     repetitions: { type: 'integer', minimum: 1, maximum: 1000 },
     repetitionMs: { type: 'number', minimum: 0.1, maximum: 1000 },
     litmusIterations: { type: 'integer', minimum: 1000, maximum: 1e9 },
@@ -55,8 +57,22 @@ export const scenarioSchema = {
   },
 } as const;
 
-const FULL = { sizes: ['256K', '64M'], visits: 14, repetitions: 4, repetitionMs: 4, litmusIterations: 100_000 };
-const QUICK = { sizes: ['1M'], visits: 5, repetitions: 2, repetitionMs: 0.5, litmusIterations: 50_000 };
+const FULL = {
+  sizes: ['256K', '64M'],
+  visits: 10,
+  extraVisits: 12,
+  repetitions: 3,
+  repetitionMs: 4,
+  litmusIterations: 100_000,
+};
+const QUICK = {
+  sizes: ['1M'],
+  visits: 5,
+  extraVisits: 0,
+  repetitions: 2,
+  repetitionMs: 0.5,
+  litmusIterations: 50_000,
+};
 
 const validate = new Ajv({ verbose: true, allowUnionTypes: true }).compile(scenarioSchema);
 

@@ -16,8 +16,11 @@ export interface ScenarioInput {
   readonly sources?: readonly ('bitmap' | 'ring' | 'pagemap' | 'host')[];
   /** 1 to 2^32 - 1. Default: random, and printed. */
   readonly seed?: number;
-  /** Visits per variant, 5 to 1000; repetitions per visit, 1 to 1000; and how long a repetition should take, ms. */
+  /** Visits that each variant gets, 5 to 1000. */
   readonly visits?: number;
+  /** So many more for each variant of a group, 0 to 1000, all of them for those that are known to more than ± 10 % only. */
+  readonly extraVisits?: number;
+  /** Repetitions per visit, 1 to 1000, and how long one should take, 0.1 to 1000 ms. */
   readonly repetitions?: number;
   readonly repetitionMs?: number;
   /** Iterations per litmus test and mix. */
