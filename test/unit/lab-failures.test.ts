@@ -14,7 +14,15 @@ import { codeOf } from '../errors.ts';
 import { endWorkers } from '../lab-worker-ends.ts';
 
 const test = suite('lab: failures');
-const FEW: ScenarioInput = { seed: 5, visits: 5, repetitions: 1, repetitionMs: 0.2, sizes: ['64K'], actors: ['js:1'] };
+const FEW: ScenarioInput = {
+  seed: 5,
+  visits: 5,
+  extraVisits: 0,
+  repetitions: 1,
+  repetitionMs: 0.2,
+  sizes: ['64K'],
+  actors: ['js:1'],
+};
 
 const idsOf = (rows: readonly Row[]) => rows.map(({ id }) => id);
 const wrong = () => new HypervisorError('ERR_LAB_RESULT', 'the sum is wrong');
