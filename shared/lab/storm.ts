@@ -16,7 +16,7 @@ export const ORDER_BYTES = 64;
 export const ORDER = {
   /** A number of ORDER_KINDS. */
   KIND: 0,
-  /** Iterations, at least 1. */
+  /** Iterations, at least 1; load: what is stored. */
   COUNT: 1,
   /** touch, load: the first page (before the mask). */
   SEED: 2,
@@ -83,3 +83,15 @@ export const ELAPSED_OFFSET = 248;
 export const SAMPLES_OFFSET = 256;
 export const SAMPLES_MAX = 65_536;
 export const BELL_BYTES = SAMPLES_OFFSET + 8 * SAMPLES_MAX;
+
+// A thread that loads the machine: words (Int32Array) of a buffer of its own.
+// | word    | written by | read by | wake-up                                                          |
+// |---------|------------|---------|------------------------------------------------------------------|
+// | GO      | main       | thread  | notify; 0: rest, 1: work, LOADER_OVER: end                       |
+// | WORKS   | thread     | main    | 1 while it works                                                 |
+// | STEPS   | thread     | main    | the last step's number, 1 to 2^31 - 1, and 1 again               |
+// | REFUSED | thread     | main    | accesses that the API refused, since there was no memory          |
+// | WRONG   | thread     | main    | steps that did not read back what they wrote                     |
+export const LOADER = { GO: 0, WORKS: 1, STEPS: 2, REFUSED: 3, WRONG: 4 } as const;
+export const LOADER_OVER = -1;
+export const LOADER_BYTES = 64;

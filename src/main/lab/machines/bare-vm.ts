@@ -120,15 +120,17 @@ export class BareVm implements AsyncDisposable {
     return pages;
   }
 
-  /** Maps memory and registers it as a slot, then deletes the slot. */
-  churn(guestAddr: number, size: number): void {
+  /** Maps memory and registers it as a slot; the memory. */
+  addSpare(guestAddr: number, size: number): SharedArrayBuffer {
     const { hostAddr, buffer } = native().mapMemory({ size, kind: 'anonymous', name: 'node-kvm:lab' });
-    try {
-      this.#vm.setMemoryRegion(SPARE_SLOT, 0, guestAddr, size, hostAddr, buffer);
-      this.#vm.setMemoryRegion(SPARE_SLOT, 0, guestAddr, 0, hostAddr, null);
-    } finally {
-      native().countGarbage(buffer);
-    }
+    this.#vm.setMemoryRegion(SPARE_SLOT, 0, guestAddr, size, hostAddr, buffer);
+    return buffer;
+  }
+
+  /** Deletes the slot of addSpare(), and lets its memory go. */
+  removeSpare(guestAddr: number, buffer: SharedArrayBuffer): void {
+    this.#vm.setMemoryRegion(SPARE_SLOT, 0, guestAddr, 0, 0n, null);
+    native().countGarbage(buffer);
   }
 
   /** After the words have told the vCPUs that it is over. */

@@ -25,6 +25,7 @@ import { KvmMemory } from '../../memory/kvm-memory.ts';
 import { VirtualMachine } from '../../vm/virtual-machine.ts';
 import { distFile } from '../../vm/worker-file.ts';
 import { BareVm, type BareVmOptions } from './bare-vm.ts';
+import { pollUntil } from './poll.ts';
 import { stormCode } from './storm-guest.ts';
 
 /** Code, orders, tables and stacks. */
@@ -40,12 +41,14 @@ export interface StormOptions {
   devices?(state: SharedArrayBuffer): readonly (Device | DeviceSpec)[];
   /** Memory from STORM_DATA on: bytes, committed at once, in so many slots. */
   readonly data?: { readonly bytes: number; readonly slots: number };
+  /** Guest-physical addresses where memory may come later: the guest's tables map them from the start. 2 MiB aligned. */
+  readonly place?: { readonly at: number; readonly bytes: number };
   /** For the ring, which is chosen with the VM. */
   readonly tracking?: DirtyTrackingOptions;
 }
 
 /** As StormOptions, with what the baseline has in place of devices and tracking. */
-export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data'> & BareVmOptions;
+export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data' | 'place'> & BareVmOptions;
 
 /** One vCPU's order. Pages are counted from STORM_DATA on, `pages` is a power of two. */
 export type StormOrder =
@@ -58,7 +61,13 @@ export type StormOrder =
       readonly writes: number;
       readonly seed: number;
     }
-  | { readonly kind: 'load'; readonly firstPage: number; readonly pages: number };
+  | {
+      readonly kind: 'load';
+      readonly firstPage: number;
+      readonly pages: number;
+      /** What is stored. */
+      readonly value: number;
+    };
 
 /** URL of a device module of the lab. */
 export const labDevice = (name: 'storm-gate' | 'storm-sink' | 'storm-bell') =>
@@ -79,7 +88,7 @@ export class StormMachine implements AsyncDisposable {
 
   /** Resolves when all vCPUs sleep in their gates. @throws HypervisorError as VirtualMachine.create, load and start do */
   static async open(options: StormOptions): Promise<StormMachine> {
-    const { vcpus, cpus, data, tracking } = options;
+    const { vcpus, cpus, data, place, tracking } = options;
     const state = new SharedArrayBuffer(vcpus * STATE_BYTES);
     const gate = deviceModule(labDevice('storm-gate'), {
       name: 'gate',
@@ -103,19 +112,19 @@ export class StormMachine implements AsyncDisposable {
     const host = { memory: vm.memory, failed, [Symbol.asyncDispose]: () => vm[Symbol.asyncDispose]() };
     return opened(host, state, async () => {
       if (data !== undefined) addSlots(vm.memory, data);
-      await vm.load(stormImage());
+      await withPlace(vm.memory, place, () => vm.load(stormImage()));
       await vm.start();
     });
   }
 
   /** The same guest on the baseline's machine, which handles exits in C: no devices but the gate and a sink that counts. */
   static async openBare(options: BareOptions): Promise<{ readonly machine: StormMachine; readonly vm: BareVm }> {
-    const { vcpus, cpus, data, ...how } = options;
+    const { vcpus, cpus, data, place, ...how } = options;
     const state = new SharedArrayBuffer(vcpus * STATE_BYTES);
     const memory = new KvmMemory(LOW_MEMORY);
     try {
       if (data !== undefined) addSlots(memory, data);
-      const boots = await stormImage().load({ memory, vcpus });
+      const boots = await withPlace(memory, place, () => stormImage().load({ memory, vcpus }));
       const vm = new BareVm(memory, vcpus, how);
       const close = async () => {
         await vm[Symbol.asyncDispose]();
@@ -184,16 +193,12 @@ export class StormMachine implements AsyncDisposable {
     return this.#orders.map(words => Atomics.load(words, ORDER.STORED) >>> 0);
   }
 
-  /** Of the present 'load': resolves when every vCPU has made stores since it was called. @throws `ERR_LAB_ACTOR` after 60 s without */
+  /** Of the present 'load': resolves when every vCPU has made two stores since: the second began after the call. @throws `ERR_LAB_ACTOR` after 60 s without */
   async loading(): Promise<void> {
     const before = this.#loaded();
-    const limit = performance.now() + ROUND_MS_MAX;
-    while (this.#loaded().some((stores, vcpu) => stores === before[vcpu])) {
-      if (performance.now() > limit) {
-        throw new HypervisorError('ERR_LAB_ACTOR', `a vCPU made no store within ${ROUND_MS_MAX} ms`);
-      }
-      await Promise.race([new Promise(resolve => setImmediate(resolve)), this.#host.failed]);
-    }
+    // Two: the second one began after the call.
+    const goesOn = () => this.#loaded().every((stores, vcpu) => (stores - (before[vcpu] ?? 0)) >>> 0 >= 2);
+    await pollUntil(goesOn, this.#host.failed, 'a vCPU made no store');
   }
 
   /** Stores of the present 'load' so far (modulo 2^32), vCPU by vCPU. */
@@ -246,6 +251,15 @@ async function opened(host: Host, state: SharedArrayBuffer, start: () => Promise
   }
 }
 
+/** Loads an image while there is memory in that place: its tables map the memory that they find. */
+async function withPlace<T>(memory: KvmMemory, place: StormOptions['place'], load: () => Promise<T>): Promise<T> {
+  if (place === undefined) return load();
+  memory.addRegion(place.at, place.bytes);
+  const loaded = await load();
+  memory.removeRegion(place.at);
+  return loaded;
+}
+
 /** `bytes` from STORM_DATA on in so many neighbouring regions, a slot each. */
 function addSlots(memory: KvmMemory, { bytes, slots }: { readonly bytes: number; readonly slots: number }): void {
   const pages = bytes / PAGE_SIZE;
@@ -267,8 +281,9 @@ function writeOrder(words: Int32Array, order: StormOrder): void {
     words[ORDER.COUNT] = order.pages;
     words[ORDER.SEED] = order.seed;
     words[ORDER.THRESHOLD] = Math.max(0, Math.round(order.writes * 2 ** 32) - 1);
-  } else if (order.kind !== 'load') {
-    words[ORDER.COUNT] = order.count;
+  } else {
+    // What a load stores lies where the others have their count.
+    words[ORDER.COUNT] = order.kind === 'load' ? order.value : order.count;
   }
   words[ORDER.KIND] = ORDER_KINDS[order.kind];
 }
