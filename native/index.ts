@@ -326,6 +326,14 @@ interface LoadedAddon extends NativeAddon {
   setErrorClass(errorClass: typeof HypervisorError): void;
 }
 
+let root: string | undefined;
+
+/** The package's folder, looked up once per thread. The package refers to itself: bundled or not, from wherever this code runs, that is where dist/ and prebuilds/ are. */
+export function packageRoot(): string {
+  root ??= dirname(createRequire(import.meta.url).resolve('node-kvm/package.json'));
+  return root;
+}
+
 let addon: NativeAddon | undefined;
 
 /** The addon, loaded on first use. Throws `ERR_UNSUPPORTED_RUNTIME` (not Linux x64, Electron) or `ERR_ADDON` with what to do. */
@@ -349,10 +357,8 @@ function load(): NativeAddon {
   }
   const require = createRequire(import.meta.url);
   try {
-    // The package refers to itself: bundled or not, from wherever this code runs, that is where prebuilds/ is.
-    const root = dirname(require.resolve('node-kvm/package.json'));
     const nodeGypBuild = require('node-gyp-build') as (root: string) => LoadedAddon;
-    const loaded = nodeGypBuild(root);
+    const loaded = nodeGypBuild(packageRoot());
     // Per thread, as the addon's own state is: what it throws here is then `instanceof` this thread's HypervisorError.
     loaded.setErrorClass(HypervisorError);
     return loaded;

@@ -9,7 +9,7 @@ import template from './bench-page/page.html' with { type: 'text' };
 import script from './bench-page/script.ts?browser';
 import { factList, latencyTable, litmusSection, machineFacts, rowsTable, runFacts } from './bench-sections.ts';
 import { failureText } from './bench-table.ts';
-import { embedData, embedScript, escapeText, fillTemplate } from './html.ts';
+import { embedData, embedScript, escapeText, fillTemplate, HEAD } from './html.ts';
 
 /** What the page says of a workload besides its figures. */
 export type WorkloadText = Pick<Workload, 'suite' | 'name' | 'title' | 'model'>;
@@ -37,6 +37,7 @@ export function benchPage(report: LabReport, workloads: readonly WorkloadText[])
 /** A page from parts that are HTML already. */
 export function framed(title: string, body: readonly string[], data: BenchPageData): string {
   return fillTemplate(template, {
+    HEAD,
     TITLE: escapeText(title),
     BODY: body.join('\n'),
     DATA: embedData(data),
@@ -45,7 +46,7 @@ export function framed(title: string, body: readonly string[], data: BenchPageDa
 }
 
 const HOW_TO_READ =
-  '<p class="quiet">Figures are medians of all repetitions; intervals hold the true median with 95 % confidence (bootstrap over visits). CV is the ' +
+  '<p class="quiet">Figures are medians of the visits’ medians; intervals hold the true median with 95 % confidence (bootstrap over visits). CV is the ' +
   'coefficient of variation between visits. C threads ran in the same rounds on the same bytes, and ratios are taken visit by visit. Whiskers in ' +
   'charts are the intervals. A row with a doubt is not to be relied on.</p>';
 

@@ -9,11 +9,12 @@ import script from './heat-page/script.ts?browser';
 import type { HeatRecord, Interval } from './heat-record.ts';
 import { rangeText, regionSummaries } from './heat-report.ts';
 import { NOT_SEEN, type Watched } from './heat-text.ts';
-import { embedData, embedScript, escapeText, fillTemplate } from './html.ts';
+import { embedData, embedScript, escapeText, fillTemplate, HEAD } from './html.ts';
 import { showSize } from './values.ts';
 
 export function heatPage(watched: Watched, record: HeatRecord, everyMs: number): string {
   const parts: Readonly<Record<string, string>> = {
+    HEAD,
     IMAGE: escapeText(watched.image),
     FACTS: facts(watched, record, everyMs),
     NOT_SEEN: escapeText(NOT_SEEN[watched.source]),

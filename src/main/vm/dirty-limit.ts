@@ -9,7 +9,7 @@
 import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import type { DirtyCursor, KvmMemory } from '../memory/kvm-memory.ts';
 import { openCursor } from './dirty-rate.ts';
-import { ShareCounter, type SharesHost } from './dirty-shares.ts';
+import { countDirty, ShareCounter, type SharesHost } from './dirty-shares.ts';
 import type { VcpuControl } from './vcpu-control.ts';
 
 export interface DirtyLimitHost extends SharesHost {
@@ -110,9 +110,7 @@ export class DirtyLimiter {
     const cursor = openCursor(this.#host.memory);
     const counter = new ShareCounter(this.#host);
     try {
-      using harvest = cursor.harvest();
-      counter.count(harvest);
-      harvest.commit();
+      countDirty(cursor, counter);
     } catch (error) {
       cursor[Symbol.dispose]();
       throw error;
@@ -156,11 +154,9 @@ export class DirtyLimiter {
 
   /** Pages by vCPU since the last time, where need be divided by the milliseconds that each ran since then. */
   #measure(ran: readonly number[]): number[] {
+    if (this.#cursor === undefined || this.#counter === undefined) return [];
     try {
-      using harvest = this.#cursor?.harvest();
-      if (harvest === undefined || this.#counter === undefined) return [];
-      const { vcpus, others } = this.#counter.count(harvest);
-      harvest.commit();
+      const { vcpus, others } = countDirty(this.#cursor, this.#counter).shares;
       const total = ran.reduce((sum, ms) => sum + ms, 0);
       // Time is counted at the end of a stretch: pages may come a period before it.
       const shared = this.#undivided + others;

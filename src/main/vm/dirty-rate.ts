@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { DirtyCursor, DirtySourceName, KvmMemory } from '../memory/kvm-memory.ts';
-import { ShareCounter, type SharesHost } from './dirty-shares.ts';
+import { countDirty, ShareCounter, type SharesHost } from './dirty-shares.ts';
 
 export interface DirtyRateOptions {
   /** Milliseconds to measure for, 10 to 600,000. Default 1000. */
@@ -62,8 +62,8 @@ export async function dirtyRate(host: DirtyRateHost, options: DirtyRateOptions):
   using parts = openCursor(host.memory);
   using whole = openCursor(host.memory);
   const counter = new ShareCounter(host);
-  count(parts, counter);
-  count(whole, counter);
+  countDirty(parts, counter);
+  countDirty(whole, counter);
   const source = host.source();
   if (source === undefined)
     throw new HypervisorError('ERR_DIRTY_TRACKING_OFF', 'dirty tracking is off: call enableDirtyTracking() first');
@@ -71,14 +71,14 @@ export async function dirtyRate(host: DirtyRateHost, options: DirtyRateOptions):
   const began = performance.now();
   for (let part = 1; part <= PARTS; part++) {
     await wait(began + (windowMs * part) / PARTS - performance.now(), host.disposed, signal);
-    const { pages, shares } = count(parts, counter);
+    const { pages, shares } = countDirty(parts, counter);
     sums.pages += pages;
     sums.others += shares.others;
     sums.host += shares.host;
     for (const [vcpu, own] of shares.vcpus.entries()) sums.vcpus[vcpu] = (sums.vcpus[vcpu] ?? 0) + own;
   }
   const elapsed = performance.now() - began;
-  const { pages: workingSetPages } = count(whole, counter);
+  const { pages: workingSetPages } = countDirty(whole, counter);
   const perSecond = (pages: number): number => (pages * 1000) / elapsed;
   const alone = sample ? await sampleAll(host, windowMs / PARTS, signal) : undefined;
   const vcpus = sums.vcpus.map((own, index): VcpuDirtyRate => {
@@ -99,12 +99,12 @@ async function sampleAll(host: DirtyRateHost, partMs: number, signal: AbortSigna
     const rate = await host.alone(vcpu, async () => {
       using cursor = openCursor(host.memory);
       const counter = new ShareCounter(host);
-      count(cursor, counter);
+      countDirty(cursor, counter);
       let pages = 0;
       const began = performance.now();
       for (let part = Math.max(Math.floor(PARTS / host.vcpus), 1); part > 0; part--) {
         await wait(partMs, host.disposed, signal);
-        const { shares } = count(cursor, counter);
+        const { shares } = countDirty(cursor, counter);
         pages += (shares.vcpus[vcpu] ?? 0) + shares.others;
       }
       return (pages * 1000) / (performance.now() - began);
@@ -112,13 +112,6 @@ async function sampleAll(host: DirtyRateHost, partMs: number, signal: AbortSigna
     rates.push(rate);
   }
   return rates;
-}
-
-function count(cursor: DirtyCursor, counter: ShareCounter) {
-  using harvest = cursor.harvest();
-  const counted = { pages: harvest.pageCount, shares: counter.count(harvest) };
-  harvest.commit();
-  return counted;
 }
 
 let opened = 0;

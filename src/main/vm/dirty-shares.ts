@@ -1,6 +1,6 @@
 // Whose pages those of a harvest are, as far as its writers tell, or KVM's rings. Main thread. For dirty-rate.ts and dirty-limit.ts.
 
-import type { DirtyHarvest, DirtySourceName } from '../memory/kvm-memory.ts';
+import type { DirtyCursor, DirtyHarvest, DirtySourceName } from '../memory/kvm-memory.ts';
 
 /** What rates and limits need of a VM. */
 export interface SharesHost {
@@ -52,4 +52,12 @@ export class ShareCounter {
     this.#entries = entries;
     return entries.map((count, vcpu) => count - (before[vcpu] ?? count));
   }
+}
+
+/** Harvests what was dirtied since the cursor's last harvest, and commits: how many pages, and whose they are. */
+export function countDirty(cursor: DirtyCursor, counter: ShareCounter) {
+  using harvest = cursor.harvest();
+  const counted = { pages: harvest.pageCount, shares: counter.count(harvest) };
+  harvest.commit();
+  return counted;
 }
