@@ -229,16 +229,20 @@ async function warmUp(entry: Entry, side: Side, sampling: Sampling, signal?: Abo
   const deadline = performance.now() + limitMs;
   let before: number[] = [];
   let values: number[] = [];
+  const times: number[] = [];
   for (let made = 1; !signal?.aborted; made += 1) {
     const start = performance.now();
     values.push((await repeat(entry, side)).value);
-    const tookMs = performance.now() - start;
+    times.push(performance.now() - start);
     const scale = entry.variant.fixedScale ? 1 : fittingScale(side, repetitionMs);
     if (scale !== side.scale) {
       side.scale = scale;
       before = [];
       values = [];
+      times.length = 0;
     }
+    // What most take: a single one that was held up must not decide how many there will be.
+    const tookMs = times.length > 0 ? median(times) : 0;
     // A visit takes the time that it was given: less work than scale 1 there is not. One repetition that takes all of it warms its own caches.
     const fitting = scale > 1 ? repetitions : Math.floor((repetitions * SLACK * repetitionMs) / tookMs);
     side.counted = Math.max(1, Math.min(repetitions, fitting));
