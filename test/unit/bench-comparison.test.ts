@@ -72,6 +72,9 @@ const wrong: readonly (readonly [string, object | string, RegExp])[] = [
   ['no rows', { ...labReport(), rows: undefined }, /'rows'/],
   ['no machine', { ...labReport(), machine: {} }, /machine/],
   ['a row without figures', { ...labReport(), rows: [{ ...firstRow, value: undefined }] }, /rows\/0/],
+  ['a row without parameters', { ...labReport(), rows: [{ ...firstRow, parameters: undefined }] }, /rows\/0/],
+  ['a row of no workload', { ...labReport(), rows: [{ ...firstRow, workload: 7 }] }, /rows\/0\/workload/],
+  ['a load that is text', { ...labReport(), machine: { ...labReport().machine, loadAverage: '1' } }, /loadAverage/],
   ['a unit that there is not', { ...labReport(), rows: [{ ...firstRow, unit: 'furlongs' }] }, /rows\/0\/unit/],
 ];
 for (const [name, contents, message] of wrong) {

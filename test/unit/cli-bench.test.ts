@@ -1,13 +1,15 @@
 // `node-kvm bench` without KVM: a run gives table, JSON and page; a scenario can be repeated; wrong usage ends with 2 and leaves no file;
 // Ctrl-C keeps what was measured; two reports can be compared.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LabReport } from '../../src/main/lab/report.ts';
-import { nodeKvm, WITHOUT_KVM } from '../command.ts';
+import { fromRoot, nodeKvm, WITHOUT_KVM } from '../command.ts';
 import { labReport } from '../lab-report.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'node-kvm-bench-'));
@@ -113,6 +115,19 @@ test('Ctrl-C: status 130, and what was measured is in both files', async () => {
   assert.match(stdout, /INTERRUPTED/);
   assert.is(read(json).interrupted, true);
   assert.match(readFileSync(html, 'utf8'), /This run was interrupted/);
+});
+
+test('who reads the progress may go away: the run goes on, and its report is written', async () => {
+  const json = place('json');
+  const args = [fromRoot('dist/cli.js'), 'bench', 'stream/read', ...SMALL, '--json', json];
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  child.stderr.destroy();
+  const [status] = await once(child, 'exit');
+  assert.is(status, 0);
+  assert.is(read(json).rows.length, 1);
 });
 
 test('--list names every workload and litmus test with what it measures', async () => {

@@ -202,6 +202,12 @@ test('doubts of a row and noise make a difference doubtful, and are told', () =>
   assert.is(compareOne(plain(0), plain(100)).verdict, 'doubtful');
 });
 
+test('figures of different units are not held against each other', () => {
+  const { verdict, speedup, notes } = compareOne(plain(100), { ...plain(100_000), unit: 'ns', better: 'lower' });
+  assert.equal([verdict, speedup], ['doubtful', undefined]);
+  assert.match(notes[0] ?? '', /Mops\/s.*in a; ns.*in b/);
+});
+
 test('rows of one report only, and the order', () => {
   const a = reportOf([plain(1, 'x'), plain(1, 'y')]);
   const b = reportOf([plain(1, 'z'), plain(1, 'y')]);

@@ -38,6 +38,8 @@ const wrong: [name: string, input: unknown, told: RegExp][] = [
   ['a size beyond the arena', { sizes: ['3G'] }, /\/sizes\/0: '3G'/],
   ['a size beyond the memory', { sizes: ['2G'] }, /\/sizes\/0: '2G'.*1024M/],
   ['a size twice', { sizes: ['1M', 1024 * 1024] }, /\/sizes\/1: 1048576.*twice/],
+  ['no source', { sources: [] }, /\/sources/],
+  ['extra visits below none', { extraVisits: -1 }, /\/extraVisits: -1/],
   ['an unknown source', { sources: ['bitmap', 'guess'] }, /\/sources\/1: 'guess'.*bitmap, ring/],
   ['a seed of 0', { seed: 0 }, /\/seed: 0/],
   ['a seed that is too big', { seed: 2 ** 32 }, /\/seed: 4294967296/],

@@ -30,40 +30,44 @@ const objectOf = (properties: Readonly<Record<string, object>>) => ({
   properties,
 });
 const ESTIMATE = objectOf({ median: NUMBER, interval: objectOf({ low: NUMBER, high: NUMBER }), variation: NUMBER });
-const ROW = objectOf({ id: TEXT, unit: { enum: Object.keys(UNITS) }, better: TEXT, value: ESTIMATE, doubts: TEXTS });
-const MACHINE = {
-  ...objectOf({
-    cpu: TEXT,
-    pinned: { type: 'array', items: NUMBER },
-    caches: TEXTS,
-    flags: TEXTS,
-    clockNs: { type: 'object' },
-  }),
-  required: [
-    'cpu',
-    'cpus',
-    'pinned',
-    'caches',
-    'memoryBytes',
-    'kernel',
-    'kvm',
-    'node',
-    'v8',
-    'flags',
-    'governor',
-    'loadAverage',
-    'stolen',
-    'clockNs',
-  ],
-};
+const ROW = objectOf({
+  id: TEXT,
+  suite: TEXT,
+  workload: TEXT,
+  actors: TEXT,
+  parameters: { type: 'object', additionalProperties: { type: ['number', 'string'] } },
+  unit: { enum: Object.keys(UNITS) },
+  better: { enum: ['higher', 'lower'] },
+  value: ESTIMATE,
+  doubts: TEXTS,
+});
+const MACHINE = objectOf({
+  cpu: TEXT,
+  cpus: NUMBER,
+  pinned: { type: 'array', items: NUMBER },
+  caches: TEXTS,
+  memoryBytes: NUMBER,
+  kernel: TEXT,
+  kvm: TEXT,
+  node: TEXT,
+  v8: TEXT,
+  flags: TEXTS,
+  governor: TEXT,
+  loadAverage: NUMBER,
+  stolen: NUMBER,
+  clockNs: { type: 'object', additionalProperties: NUMBER },
+});
 
 /** What a comparison reads of a report: files are edited, cut off, or something else altogether. */
-const isReport = new Ajv().compile({
+const isReport = new Ajv({ allowUnionTypes: true }).compile({
   type: 'object',
   required: ['format', 'version', 'started', 'seconds', 'seed', 'scenario', 'machine', 'rows', 'interrupted'],
   properties: {
     format: { const: 'node-kvm-lab/1' },
+    version: TEXT,
+    started: TEXT,
     seconds: NUMBER,
+    seed: NUMBER,
     scenario: { type: 'object' },
     machine: MACHINE,
     rows: {

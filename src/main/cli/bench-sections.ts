@@ -48,7 +48,7 @@ export function runFacts({ started, seconds, seed, version, scenario }: LabRepor
     ['node-kvm', version],
     [
       'visits × repetitions',
-      `${scenario.visits} × ${scenario.repetitions} of ${scenario.repetitionMs} ms${scenario.quick ? ', quick: wide intervals' : ''}`,
+      `${scenario.visits} × ${scenario.repetitions} of ${scenario.repetitionMs} ms${scenario.extraVisits > 0 ? `, up to ${scenario.extraVisits} more a row on average where it is known badly` : ''}${scenario.quick ? ', quick: wide intervals' : ''}`,
     ],
   ];
 }

@@ -16,7 +16,7 @@ export interface ComparedRow {
   readonly b?: Row;
   /** What was compared: the ratios to the C baseline where both rows have them, else the values. Absent for 'only in …'. */
   readonly by?: 'ratio' | 'value';
-  /** median of b / median of a - 1: 0.1 = 10 % more of the row's unit, whether that is better or not. This and what follows: absent where a median is 0. */
+  /** median of b / median of a - 1: 0.1 = 10 % more of the row's unit, whether that is better or not. This and what follows: absent where a median is 0 or the units differ. */
   readonly change?: number;
   /** How much faster b is: above 1 faster, below 1 slower, whatever the unit. */
   readonly speedup?: number;
@@ -140,6 +140,10 @@ function compareRows(a: Row, b: Row, byRatio: boolean, floor: number): ComparedR
   const common = { id: a.id, a, b, by: byRatio ? 'ratio' : 'value', notes } as const;
   if (!Number.isFinite(distance) || !Number.isFinite(needed)) {
     notes.push('a median is 0: nothing to compare');
+    return { ...common, verdict: 'doubtful' };
+  }
+  if (a.unit !== b.unit || a.better !== b.better) {
+    notes.push(`${a.unit}, ${a.better} is better, in a; ${b.unit}, ${b.better} is better, in b: not the same figure`);
     return { ...common, verdict: 'doubtful' };
   }
   let verdict: Verdict = 'same';

@@ -114,6 +114,7 @@ export interface MachineFacts {
   readonly v8: string;
   readonly flags: readonly string[];
   readonly governor: string;
+  /** Of the last minute at the end of the run: its own actors are in it. */
   readonly loadAverage: number;
   /** Share of CPU time that the hypervisor under us took during the run, 0 to 1. */
   readonly stolen: number;
