@@ -303,6 +303,11 @@ export interface NativeAddon {
   /** The lab's server of exits: counts those of the vCPUs whose runToPort() has this bell and these words, until none came for 100 ms. Blocks. */
   serveExits(bell: Uint8Array, exits: readonly Uint8Array[]): void;
   /**
+   * The same for a guest that asks by an ioeventfd, event 0 of the waiter, and spins: copies `asked` to `answered` and adds 1 to `count` for each report. True when none came
+   * for 100 ms or a signal did: call again; false when another event was reported. Blocks.
+   */
+  wakeAnswerEvent(waiter: NativeEventWaiter, asked: Uint8Array, answered: Uint8Array, count: Uint8Array): boolean;
+  /**
    * Collects everything unreachable on the calling thread, and with it unmaps guest RAM that nobody holds. Blocks for some milliseconds.
    * False where this V8 offers no such function.
    */

@@ -87,6 +87,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<CollectGarbage>("collectGarbage"),
       Function<WakeAnswer>("wakeAnswer"),
       Function<WakeAsk>("wakeAsk"),
+      Function<WakeAnswerEvent>("wakeAnswerEvent"),
       Function<ServeExits>("serveExits"),
       Function<InjectFault>("injectFault"),
       Function<LabRun>("labRun"),

@@ -1,10 +1,13 @@
-// wakeAnswer, wakeAsk, serveExits: the words are checked here, work is done in sys/.
+// wakeAnswer, wakeAsk, wakeAnswerEvent, serveExits: the words are checked here, work is done in sys/.
 
 #include "binding/wake.h"
 
 #include <vector>
 
 #include "binding/args.h"
+#include "binding/errors.h"
+#include "binding/event_waiter_handle.h"
+#include "binding/handle.h"
 #include "binding/values.h"
 #include "sys/hand_over.h"
 #include "sys/wake.h"
@@ -34,6 +37,19 @@ Napi::Value WakeAsk(const Napi::CallbackInfo& info) {
   const std::span<double> samples = args.F64Array(4, "samples");
   if (args.failed()) return {};
   return Number(info.Env(), static_cast<double>(sys::WakeAsk(words, last, count, samples)));
+}
+
+Napi::Value WakeAnswerEvent(const Napi::CallbackInfo& info) {
+  Args args(info);
+  auto* handle = Unwrap<EventWaiterHandle>(info.Env(), args.At(0));
+  if (handle == nullptr) args.FailType("waiter", "a NativeEventWaiter");
+  const sys::WakeWords words = {args.SharedWords<uint32_t>(1, "asked"), args.SharedWords<uint32_t>(2, "answered")};
+  auto* count = args.SharedWords<uint32_t>(3, "count");
+  if (args.failed()) return {};
+  if (handle->waiter() == nullptr) return ThrowDisposed(info.Env(), "eventfd waiter");
+  auto more = sys::WakeAnswerEvent(*handle->waiter(), words, count);
+  if (!more.ok()) return ThrowSyscall(info.Env(), more.error());
+  return Napi::Boolean::New(info.Env(), more.value());
 }
 
 Napi::Value ServeExits(const Napi::CallbackInfo& info) {

@@ -14,6 +14,9 @@ Napi::Value WakeAsk(const Napi::CallbackInfo& info);
 /** serveExits(bell, exits). */
 Napi::Value ServeExits(const Napi::CallbackInfo& info);
 
+/** wakeAnswerEvent(waiter, asked, answered, count). */
+Napi::Value WakeAnswerEvent(const Napi::CallbackInfo& info);
+
 }  // namespace binding
 
 #endif  // NODE_KVM_BINDING_WAKE_H_

@@ -33,4 +33,17 @@ uint64_t WakeAsk(const WakeWords& words, uint32_t last, uint32_t count, std::spa
   return MonotonicNs() - begin;
 }
 
+Result<bool> WakeAnswerEvent(EventWaiter& waiter, const WakeWords& words, uint32_t* count) {
+  for (;;) {
+    uint32_t ready[1];
+    auto found = waiter.Wait(kIdleNs / 1'000'000, ready);
+    if (!found.ok()) return found.error();
+    if (found.value() == 0) return true;
+    if (ready[0] != 0) return false;
+    // The count first: whoever sees the answer sees it counted.
+    __atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(words.answered, __atomic_load_n(words.asked, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+  }
+}
+
 }  // namespace sys

@@ -6,9 +6,10 @@ export const STORM_PORTS = { GATE: 0x500, SINK: 0x510, BELL: 0x514, ANSWER: 0x51
 /** The sink as MMIO: an address without RAM, 4 bytes. */
 export const STORM_MMIO = 0xd000_0000;
 
-/** Guest-physical addresses: the code, the vCPUs' orders, and the memory that is dirtied. */
+/** Guest-physical addresses: the code, the vCPUs' orders, the times of 'ring' (u64, SAMPLES_MAX of them), and the memory that is dirtied. */
 export const STORM_CODE = 0x1_0000;
 export const STORM_ORDERS = 0x2_0000;
+export const STORM_TICKS = 0x10_0000;
 export const STORM_DATA = 2 ** 32;
 
 /** One vCPU's order: bytes, and the indices of its words (u32). Written by the main thread while the vCPU is in its gate. */
@@ -32,6 +33,12 @@ export const ORDER = {
   STORED: 7,
   /** By the guest, u64 (index of its low half), while it runs. load: stores so far. */
   LOADED: 8,
+  /** By the guest. ring: the question that it asks, from 1 on, before it rings. */
+  ASKED: 10,
+  /** ring: the last question that was answered, by the answering thread; the guest spins on it. */
+  ANSWERED: 11,
+  /** By the guest, u64. ring: the time-stamp counter at its last answer. */
+  CLOCK: 12,
 } as const;
 
 export const ORDER_KINDS = {
@@ -45,6 +52,8 @@ export const ORDER_KINDS = {
   load: 4,
   /** `out` to BELL, then `in` from ANSWER. */
   bell: 5,
+  /** `out` to BELL, which is an ioeventfd and no device, then spinning until ANSWERED; each one's ticks go to STORM_TICKS. One vCPU. */
+  ring: 6,
 } as const;
 
 // What the vCPUs' devices and the main thread share, per vCPU, STATE_BYTES apart: words (Int32Array), then times (Float64Array from
@@ -70,7 +79,7 @@ export const ROUND_OVER = -1;
 // | word     | written by  | read by  | wake-up                                      |
 // |----------|-------------|----------|----------------------------------------------|
 // | ASKED    | asker       | answerer | notify with each question; BELL_OVER ends it |
-// | ANSWERED | answerer    | asker    | notify with each answer                      |
+// | ANSWERED | answerer    | asker    | notify with each answer (by events: a count) |
 // | ROUND    | main        | asker    | notify; BELL_OVER ends it                    |
 // | COUNT    | main        | asker    | questions of a round, before ROUND           |
 // | READY    | each thread | main     | + 1 and notify when it has started           |
@@ -83,6 +92,18 @@ export const ELAPSED_OFFSET = 248;
 export const SAMPLES_OFFSET = 256;
 export const SAMPLES_MAX = 65_536;
 export const BELL_BYTES = SAMPLES_OFFSET + 8 * SAMPLES_MAX;
+
+/** What the main thread sends along to a thread of a bell. */
+export interface WakeWorkerData {
+  readonly bell: SharedArrayBuffer;
+  readonly role: 'ask' | 'answer';
+  /** 'c': the baseline, whose asking and answering are C. */
+  readonly by: 'js' | 'c';
+  /** Processors that it may run on; empty: any. */
+  readonly cpus: readonly number[];
+  /** For one that answers a guest: ids of the event that the guest's writes signal and of the one that ends the thread; the guest's order, in its RAM. */
+  readonly guest?: { readonly event: number; readonly stop: number; readonly order: Uint8Array };
+}
 
 // A thread that loads the machine: words (Int32Array) of a buffer of its own.
 // | word    | written by | read by | wake-up                                                          |

@@ -25,8 +25,8 @@ export interface Clocked {
 /** The median of the last half counts. */
 const CLOCK_RUNS = 100;
 /** Pairs of counter and clock, so far apart that what an exit from the guest takes (some 10 µs, ± a few) is lost between them. */
-const COUNTER_PAIRS = 32;
-const COUNTER_SPAN_MS = 100;
+export const COUNTER_PAIRS = 32;
+export const COUNTER_SPAN_MS = 100;
 
 export async function measureClocks(
   counts: Readonly<Record<ActorKind, number>>,
@@ -57,8 +57,11 @@ export async function measureClocks(
   return { clockNs: { ...ticks, guest: (ticks.guest ?? 0) / ticksPerNs }, ticksPerNs };
 }
 
-/** The median slope between early and late pairs: single late arrivals at the gate don't matter. */
-function counterRate(early: readonly Clocked[], late: readonly Clocked[]): number {
+/** Ticks per ns: the median slope between early and late pairs. Single late arrivals at the gate don't matter. */
+export function counterRate(
+  early: readonly Pick<Clocked, 'end' | 'gate'>[],
+  late: readonly Pick<Clocked, 'end' | 'gate'>[],
+): number {
   const slopes = late.map((pair, i) => {
     const before = early[i] ?? pair;
     return Number(pair.end - before.end) / Number(pair.gate - before.gate);

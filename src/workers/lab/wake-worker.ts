@@ -2,19 +2,21 @@
 // when the main thread says so in its words.
 
 import { workerData } from 'node:worker_threads';
-import { native } from '../../../native/index.ts';
+import { type NativeEventWaiter, native } from '../../../native/index.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
-import { BELL, BELL_OVER, ELAPSED_OFFSET, SAMPLES_MAX, SAMPLES_OFFSET } from '../../../shared/lab/storm.ts';
+import {
+  BELL,
+  BELL_OVER,
+  ELAPSED_OFFSET,
+  ORDER,
+  ORDER_BYTES,
+  SAMPLES_MAX,
+  SAMPLES_OFFSET,
+  type WakeWorkerData,
+} from '../../../shared/lab/storm.ts';
 
-/** What the main thread sends along. */
-export interface WakeWorkerData {
-  readonly bell: SharedArrayBuffer;
-  readonly role: 'ask' | 'answer';
-  /** 'c': the baseline, whose asking and answering are C with futexes. */
-  readonly by: 'js' | 'c';
-  /** Processors that it may run on; empty: any. */
-  readonly cpus: readonly number[];
-}
+/** A wait comes back after so long: entering a JavaScript function is where a thread can be ended. */
+const WAIT_MS = 250;
 
 /** Sleeps until the word is not `value` any more; returns what it is then. */
 function awaitChange(words: Int32Array, index: number, value: number): number {
@@ -43,6 +45,27 @@ function answerByC(bell: SharedArrayBuffer): void {
   const over = BELL_OVER >>> 0;
   const step = (seen: number) => native().wakeAnswer(wordOf(bell, BELL.ASKED), wordOf(bell, BELL.ANSWERED), seen, over);
   for (let seen = 0; seen !== over; ) seen = step(seen);
+}
+
+/** Answers a guest: each signal of the waiter's event 0 is a question, the other event ends it. */
+function answerEvents(words: Int32Array, waiter: NativeEventWaiter, guest: Uint8Array): void {
+  const order = new Int32Array(guest.buffer, guest.byteOffset, ORDER_BYTES / 4);
+  const ready = new Uint32Array(1);
+  for (let answers = 0; ; ) {
+    if (waiter.wait(WAIT_MS, ready) === 0) continue;
+    if (ready[0] !== 0) return;
+    answers += 1;
+    Atomics.store(words, BELL.ANSWERED, answers);
+    Atomics.store(order, ORDER.ANSWERED, Atomics.load(order, ORDER.ASKED));
+  }
+}
+
+/** The same by C. */
+function answerEventsByC(bell: SharedArrayBuffer, waiter: NativeEventWaiter, guest: Uint8Array): void {
+  const orderWord = (index: number) => guest.subarray(4 * index, 4 * index + 4);
+  const [asked, answered, count] = [orderWord(ORDER.ASKED), orderWord(ORDER.ANSWERED), wordOf(bell, BELL.ANSWERED)];
+  const step = () => native().wakeAnswerEvent(waiter, asked, answered, count);
+  while (step());
 }
 
 const wordOf = (bell: SharedArrayBuffer, index: number) => new Uint8Array(bell, 4 * index, 4);
@@ -86,12 +109,16 @@ function ask(words: Int32Array, elapsed: Float64Array, askAll: AskAll): void {
   }
 }
 
-const { bell, role, by, cpus } = workerData as WakeWorkerData;
+const { bell, role, by, cpus, guest } = workerData as WakeWorkerData;
 const words = new Int32Array(bell, 0, SAMPLES_OFFSET / 4);
 if (cpus.length > 0) native().setAffinity(cpus);
+const waiter = guest && native().createEventWaiter([guest.event, guest.stop].map(id => native().attachEventFd(id)));
 Atomics.add(words, BELL.READY, 1);
 Atomics.notify(words, BELL.READY);
-if (role === 'answer') {
+if (guest !== undefined && waiter !== undefined) {
+  if (by === 'c') answerEventsByC(bell, waiter, guest.order);
+  else answerEvents(words, waiter, guest.order);
+} else if (role === 'answer') {
   if (by === 'c') answerByC(bell);
   else answer(words);
 } else {

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { type NativePageTracker, type NativeVm, native } from '../../../../native/index.ts';
+import { type NativeEventFd, type NativePageTracker, type NativeVm, native } from '../../../../native/index.ts';
 import { HypervisorError, messageOf } from '../../../../shared/errors.ts';
 import { KVM_MEM } from '../../../../shared/generated/kvm-abi.ts';
 import { STORM_DATA } from '../../../../shared/lab/storm.ts';
@@ -93,6 +93,11 @@ export class BareVm implements AsyncDisposable {
         cpus: cpus.length === 0 ? [] : [cpus[index % cpus.length]],
       });
     }
+  }
+
+  /** Writes of one byte to `port` signal the event from now on, inside the kernel: they are no exits any more. */
+  signalOnWrite(port: number, event: NativeEventFd): void {
+    this.#vm.assignIoEventFd('pio', port, 1, null, event);
   }
 
   /** Tracks the data's slots from now on: KVM_MEM_LOG_DIRTY_PAGES, or, for 'pagemap', userfaultfd. */

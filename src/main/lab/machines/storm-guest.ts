@@ -27,8 +27,8 @@ const CODE = [
   ...[0xff, 0xc8], //                                        dec eax
   ...[0x74, 0x54], //                                        je load
   ...[0xff, 0xc8], //                                        dec eax
-  ...[0x74, 0x72], //                                        je bell
-  ...[0xeb, 0xce], //                                        jmp gate
+  ...[0x74, 0x7b], //                                        je bell
+  ...[0xeb, 0x70], //                                        jmp other
   ...[0xba, 0x10, 0x05, 0x00, 0x00], //                 pio: mov edx, 0x510
   0xee, //                                             pion: out dx, al
   ...[0xff, 0xc9], //                                        dec ecx
@@ -67,13 +67,40 @@ const CODE = [
   ...[0x83, 0x7b, 0x18, 0x00], //                            cmp [rbx+0x18], 0x0
   ...[0x74, 0xe3], //                                        je load
   ...[0xe9, 0x5e, 0xff, 0xff, 0xff], //                      jmp gate
+  ...[0xff, 0xc8], //                                 other: dec eax
+  ...[0x74, 0x1a], //                                        je ring
+  ...[0xe9, 0x55, 0xff, 0xff, 0xff], //                      jmp gate
   ...[0xba, 0x14, 0x05, 0x00, 0x00], //                bell: mov edx, 0x514
   0xee, //                                                   out dx, al
   ...[0xba, 0x18, 0x05, 0x00, 0x00], //                      mov edx, 0x518
   0xed, //                                                   in eax, dx
   ...[0xff, 0xc9], //                                        dec ecx
   ...[0x75, 0xf0], //                                        jne bell
-  ...[0xe9, 0x49, 0xff, 0xff, 0xff], //                      jmp gate
+  ...[0xe9, 0x40, 0xff, 0xff, 0xff], //                      jmp gate
+  ...[0x31, 0xf6], //                                  ring: xor esi, esi
+  ...[0xbf, 0x00, 0x00, 0x10, 0x00], //                      mov edi, 0x100000
+  ...[0xff, 0xc6], //                                  asks: inc esi
+  ...[0x89, 0x73, 0x28], //                                  mov [rbx+0x28], esi
+  ...[0x0f, 0x31], //                                        rdtsc
+  ...[0x48, 0xc1, 0xe2, 0x20], //                            shl rdx, 0x20
+  ...[0x48, 0x09, 0xd0], //                                  or rax, rdx
+  ...[0x49, 0x89, 0xc0], //                                  mov r8, rax
+  ...[0xba, 0x14, 0x05, 0x00, 0x00], //                      mov edx, 0x514
+  0xee, //                                                   out dx, al
+  ...[0xf3, 0x90], //                                  spin: pause
+  ...[0x39, 0x73, 0x2c], //                                  cmp [rbx+0x2c], esi
+  ...[0x7c, 0xf9], //                                        jl spin
+  ...[0x0f, 0xae, 0xe8], //                                  lfence
+  ...[0x0f, 0x31], //                                        rdtsc
+  ...[0x48, 0xc1, 0xe2, 0x20], //                            shl rdx, 0x20
+  ...[0x48, 0x09, 0xd0], //                                  or rax, rdx
+  ...[0x48, 0x89, 0x43, 0x30], //                            mov [rbx+0x30], rax
+  ...[0x4c, 0x29, 0xc0], //                                  sub rax, r8
+  ...[0x48, 0x89, 0x07], //                                  mov [rdi], rax
+  ...[0x48, 0x83, 0xc7, 0x08], //                            add rdi, 0x8
+  ...[0xff, 0xc9], //                                        dec ecx
+  ...[0x75, 0xc4], //                                        jne asks
+  ...[0xe9, 0xf8, 0xfe, 0xff, 0xff], //                      jmp gate
 ];
 
 export const stormCode = () => Uint8Array.from(CODE);

@@ -52,7 +52,7 @@ export type BareOptions = Pick<StormOptions, 'vcpus' | 'cpus' | 'data' | 'place'
 
 /** One vCPU's order. Pages are counted from STORM_DATA on, `pages` is a power of two. */
 export type StormOrder =
-  | { readonly kind: 'pio' | 'mmio' | 'bell'; readonly count: number }
+  | { readonly kind: 'pio' | 'mmio' | 'bell' | 'ring'; readonly count: number }
   | {
       readonly kind: 'touch';
       readonly firstPage: number;

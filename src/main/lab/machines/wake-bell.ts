@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { type NativeEventFd, native } from '../../../../native/index.ts';
 import { HypervisorError, messageOf } from '../../../../shared/errors.ts';
 import {
   BELL,
@@ -10,6 +11,7 @@ import {
   ELAPSED_OFFSET,
   SAMPLES_MAX,
   SAMPLES_OFFSET,
+  type WakeWorkerData,
 } from '../../../../shared/lab/storm.ts';
 import { distFile } from '../../vm/worker-file.ts';
 
@@ -22,24 +24,36 @@ export class WakeBell implements AsyncDisposable {
   readonly #samples = new Float64Array(this.state, SAMPLES_OFFSET, SAMPLES_MAX);
   readonly #elapsed = new Float64Array(this.state, ELAPSED_OFFSET, 1);
   readonly #workers: { readonly worker: Worker; readonly exited: Promise<unknown> }[] = [];
-  readonly #failed: Promise<never>;
+  readonly #stops: NativeEventFd[] = [];
+  /** Rejects when a thread fails. */
+  readonly failed: Promise<never>;
   #fail: (error: HypervisorError) => void = () => {};
   #round = 0;
 
   constructor() {
-    this.#failed = new Promise((_, reject) => {
+    this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
     // Who waits for a thread sees it; nobody else needs to.
-    this.#failed.catch(() => {});
+    this.failed.catch(() => {});
   }
 
   /** Starts a thread that works in JavaScript or (the baseline) in C, on one processor where given; resolves when it sleeps in its words. @throws `ERR_LAB_ACTOR` */
-  async addThread(role: 'ask' | 'answer', by: 'js' | 'c', cpu: number | undefined): Promise<void> {
+  addThread(role: 'ask' | 'answer', by: 'js' | 'c', cpu: number | undefined): Promise<void> {
+    return this.#start({ role, by }, cpu);
+  }
+
+  /** Starts a thread that sleeps until the event is signalled, and answers what a guest has asked in its order; otherwise as addThread(). */
+  addEventThread(by: 'js' | 'c', cpu: number | undefined, event: NativeEventFd, order: Uint8Array): Promise<void> {
+    const stop = native().createEventFd();
+    this.#stops.push(stop);
+    return this.#start({ role: 'answer', by, guest: { event: event.id, stop: stop.id, order } }, cpu);
+  }
+
+  async #start(work: Pick<WakeWorkerData, 'role' | 'by' | 'guest'>, cpu: number | undefined): Promise<void> {
     const ready = Atomics.load(this.#words, BELL.READY);
-    const worker = new Worker(distFile('workers/lab/wake-worker.js'), {
-      workerData: { bell: this.state, role, by, cpus: cpu === undefined ? [] : [cpu] },
-    });
+    const workerData: WakeWorkerData = { bell: this.state, cpus: cpu === undefined ? [] : [cpu], ...work };
+    const worker = new Worker(distFile('workers/lab/wake-worker.js'), { workerData });
     worker.on('error', cause => {
       this.#fail(new HypervisorError('ERR_LAB_ACTOR', `a thread of the bell ended: ${messageOf(cause)}`, { cause }));
     });
@@ -95,11 +109,13 @@ export class WakeBell implements AsyncDisposable {
       Atomics.store(this.#words, index, BELL_OVER);
       Atomics.notify(this.#words, index);
     }
+    for (const stop of this.#stops) stop.signal();
     await Promise.all(this.#workers.map(({ exited }) => exited));
+    for (const stop of this.#stops) stop.close();
   }
 
   async #unlessFailed(woken: Promise<'ok' | 'timed-out'> | 'not-equal' | 'timed-out'): Promise<void> {
-    if ((await Promise.race([woken, this.#failed])) === 'timed-out') {
+    if ((await Promise.race([woken, this.failed])) === 'timed-out') {
       throw new HypervisorError('ERR_LAB_ACTOR', `a thread of the bell did not answer within ${ROUND_MS_MAX} ms`);
     }
   }

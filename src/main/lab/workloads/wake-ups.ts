@@ -1,42 +1,50 @@
 // Wake-ups: how long it takes to wake a sleeping thread and be woken by it, between JavaScript threads and between a guest and a
 // JavaScript thread. Main thread.
 
-import { STORM_PORTS } from '../../../../shared/lab/storm.ts';
+import { SAMPLES_MAX, STORM_PORTS } from '../../../../shared/lab/storm.ts';
 import { deviceModule } from '../../devices/device-module.ts';
 import { requireResult } from '../machines/guest-mixes.ts';
 import { labDevice, StormMachine } from '../machines/storm-machine.ts';
 import { WakeBell } from '../machines/wake-bell.ts';
+import { WakeRing } from '../machines/wake-ring.ts';
 import type { ActorMix } from '../report.ts';
 import type { LabContext, OpenVariant, Variant, Workload } from '../workload.ts';
 
 /** Questions in a repetition of scale 1. */
 const QUESTIONS = 20;
 
-type Via = 'wait' | 'waitAsync' | 'doorbell';
+type Via = 'wait' | 'waitAsync' | 'doorbell' | 'ioeventfd';
 
 export const wakeUps: Workload = {
   suite: 'wake',
   name: 'round-trip',
-  title: 'waking a sleeping thread and being woken by it: Atomics.wait, Atomics.waitAsync, doorbell of a guest',
+  title:
+    'waking a sleeping thread and being woken by it: Atomics.wait, Atomics.waitAsync, doorbell and ioeventfd of a guest',
   model:
     "One operation is a round trip: one side wakes the other and sleeps until it is woken. 'wait': two worker threads with Atomics.wait and notify. 'waitAsync': the " +
     "main thread answers from its event loop. 'doorbell': a guest writes to a port, whose device wakes a worker thread, and reads another port, whose device sleeps until " +
-    'the answer has come: two exits and two wake-ups; its latencies are taken by the device, from the write to the answer. Threads are on different CPUs where there are two: ' +
-    "most of it is the scheduler's way from a wake-up to running, and, on idle CPUs, leaving a sleep state. The baseline is two C threads with futexes. Compare percentiles: the mean hides late wake-ups.",
+    "the answer has come: two exits and two wake-ups; its latencies are taken by the device, from the write to the answer. 'ioeventfd': a guest writes to a port for which KVM " +
+    'signals an eventfd, without an exit to user space; a worker thread that sleeps in epoll_wait answers by a store, on which the guest spins: one wake-up; its latencies are taken by the ' +
+    'guest, by its time-stamp counter. Threads are on different CPUs where there are two: ' +
+    "most of it is the scheduler's way from a wake-up to running, and, on idle CPUs, leaving a sleep state. The baseline is two C threads with futexes, and for 'ioeventfd' the same " +
+    'guest with a C thread. Compare percentiles: the mean hides late wake-ups.',
   kinds: ['js', 'guest'],
   variants(context) {
-    context.skip(
-      'wake/round-trip, ioeventfd',
-      'the library has no ioeventfd: a guest wakes a thread by a doorbell (a port or MMIO write)',
-    );
     const threads = (['wait', 'waitAsync'] as const).map(via =>
       wakeVariant(context, 'js:2', via, () => openThreads(context, via, 'js')),
     );
     if (!context.hasKvm) {
-      context.skip('wake/round-trip, doorbell', 'a guest needs KVM');
+      context.skip('wake/round-trip, doorbell and ioeventfd', 'a guest needs KVM');
       return threads;
     }
-    return [...threads, wakeVariant(context, 'guest:1+js:1', 'doorbell', () => openDoorbell(context))];
+    return [
+      ...threads,
+      wakeVariant(context, 'guest:1+js:1', 'doorbell', () => openDoorbell(context)),
+      {
+        ...wakeVariant(context, 'guest:1+js:1', 'ioeventfd', () => openRing(context, 'js')),
+        openBaseline: () => openRing(context, 'c'),
+      },
+    ];
   },
 };
 
@@ -123,4 +131,21 @@ async function openDoorbell(context: LabContext): Promise<OpenVariant> {
     await bell[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function openRing(context: LabContext, by: 'js' | 'c'): Promise<OpenVariant> {
+  const ring = await WakeRing.open(by, context.cpus);
+  let lastNs = 0;
+  return {
+    get lastNs() {
+      return lastNs;
+    },
+    async repeat(scale) {
+      const count = Math.min(QUESTIONS * Math.ceil(scale), SAMPLES_MAX);
+      const latenciesNs = await ring.ask(count);
+      lastNs = latenciesNs.reduce((sum, ns) => sum + ns, 0);
+      return { value: lastNs / count / 1e3, latenciesNs };
+    },
+    [Symbol.asyncDispose]: () => ring[Symbol.asyncDispose](),
+  };
 }
