@@ -118,6 +118,47 @@ function pageTracker() {
   addon.openPageTracker(); // not closed
 }
 
+function events() {
+  const [event, other] = [addon.createEventFd(), addon.createEventFd()];
+  const attached = addon.attachEventFd(event.id);
+  event.signal();
+  attached.signal();
+  const waiter = addon.createEventWaiter([other, event]);
+  const ready = new Uint32Array(2);
+  assert.deepEqual([waiter.wait(1000, ready), ready[0], waiter.wait(1, ready), event.take(), event.take()], [1, 1, 0, 2, 0]);
+  event.close();
+  attached.signal();
+  assert.deepEqual([waiter.wait(0, ready), ready[0]], [1, 1]);
+  throws('ERR_DISPOSED', () => event.signal());
+  throws('ERR_DISPOSED', () => addon.createEventWaiter([attached, event]));
+  throws('ERR_SYSCALL', () => addon.createEventWaiter([attached, attached]));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.createEventWaiter([other, {}]));
+  throws('ERR_INVALID_ARG_TYPE', () => addon.createEventWaiter({}));
+  throws('ERR_INVALID_ARG_TYPE', () => waiter.wait.call(event, 0, ready));
+  throws('ERR_INVALID_ARG_TYPE', () => waiter.wait(0, [0]));
+  throws('ERR_OUT_OF_RANGE', () => waiter.wait(1001, ready));
+  throws('ERR_BUFFER_TOO_SMALL', () => waiter.wait(0, new Uint32Array(0)));
+  throws('ERR_DISPOSED', () => addon.attachEventFd(0));
+
+  const [asked, answered, count] = [0, 4, 8].map(at => new Uint8Array(new SharedArrayBuffer(12), at, 4));
+  const bell = addon.createEventWaiter([attached, other]);
+  attached.signal();
+  asked[0] = 7;
+  assert.equal(addon.wakeAnswerEvent(bell, asked, answered, count), true);
+  assert.deepEqual([answered[0], count[0]], [7, 1]);
+  other.signal();
+  other.signal();
+  // Event 0 was reported; the other one ends it.
+  assert.equal(addon.wakeAnswerEvent(bell, asked, answered, count), false);
+  throws('ERR_INVALID_ARG_TYPE', () => addon.wakeAnswerEvent({}, asked, answered, count));
+  throws('ERR_OUT_OF_RANGE', () => addon.wakeAnswerEvent(bell, asked, answered, new Uint8Array(count.buffer, 1, 4)));
+  bell.close();
+  bell.close();
+  throws('ERR_DISPOSED', () => addon.wakeAnswerEvent(bell, asked, answered, count));
+  throws('ERR_DISPOSED', () => bell.wait(0, ready));
+  addon.createEventWaiter([other]); // not closed
+}
+
 function thread() {
   assert.equal(addon.kick(addon.threadId()), true);
   const cpus = addon.getAffinity();
@@ -174,6 +215,41 @@ function machine(run) {
   throws('ERR_DISPOSED', () => vm.fd);
   throws('ERR_DISPOSED', () => system.apiVersion());
   throws('ERR_DISPOSED', () => vm.setMemoryRegion(0, 0, 0, 0, 0n, null));
+}
+
+/** Ports and interrupts by eventfds: the guest's write is no exit, and what cannot be assigned is refused. */
+function notifications() {
+  machine((system, vm) => {
+    const event = addon.createEventFd();
+    vm.assignIoEventFd('pio', 0x10, 1, null, event);
+    vm.assignIoEventFd('mmio', 0x80_0000, 4, 5n, event);
+    throws('ERR_SYSCALL', () => vm.assignIoEventFd('pio', 0x10, 1, 7n, event));
+    throws('ERR_SYSCALL', () => vm.deassignIoEventFd('mmio', 0x80_0000, 4, 6n, event));
+    throws('ERR_OUT_OF_RANGE', () => vm.assignIoEventFd('pio', 0x10, 3, null, event));
+    throws('ERR_OUT_OF_RANGE', () => vm.assignIoEventFd('x', 0x10, 1, null, event));
+    throws('ERR_OUT_OF_RANGE', () => vm.assignIoEventFd('mmio', 0x10, 1, 256n, event));
+    throws('ERR_INVALID_ARG_TYPE', () => vm.assignIoEventFd('pio', 0x10, 1, null, {}));
+    throws('ERR_SYSCALL', () => vm.assignIrqFd(5, event, null));
+    const vcpu = addon.createVcpu(vm.fd, 0, new Uint8Array(new SharedArrayBuffer(STATS_BYTES)));
+    startInRealMode(vcpu);
+    assert.equal(vcpu.run(), 0);
+    assert.deepEqual([new DataView(vcpu.runBuffer).getUint32(8, true), event.take()], [5, 1]);
+    vm.deassignIoEventFd('pio', 0x10, 1, null, event);
+    event.close();
+    throws('ERR_DISPOSED', () => vm.deassignIoEventFd('mmio', 0x80_0000, 4, 5n, event));
+    vcpu.close();
+  });
+  machine((system, vm) => {
+    vm.createIrqchip();
+    const [event, resample] = [addon.createEventFd(), addon.createEventFd()];
+    vm.assignIrqFd(5, event, null);
+    event.signal();
+    throws('ERR_SYSCALL', () => vm.assignIrqFd(5, event, null));
+    vm.deassignIrqFd(5, event);
+    vm.assignIrqFd(5, event, resample);
+    throws('ERR_INVALID_ARG_TYPE', () => vm.deassignIrqFd(5, undefined));
+    event.close(); // and with it the assignment
+  });
 }
 
 function startInRealMode(vcpu) {
@@ -284,9 +360,11 @@ memory();
 bitmaps();
 pageTracker();
 thread();
+events();
 lab();
 if (existsSync(device)) {
   vcpus();
+  notifications();
   rings();
 }
 
