@@ -141,7 +141,7 @@ export interface NativeVm {
  * closed with the last of them, so no thread ever meets a number that was reused.
  */
 export interface NativeEventFd {
-  /** For attachEventFd() on another thread, while this handle is open. Never given to another event. */
+  /** For attachEventFd() on another thread, while this handle is open (one that is collected is closed). Never given to another event. */
   readonly id: number;
   /** Adds 1. Never blocks. */
   signal(): void;

@@ -16,11 +16,14 @@ const LIMIT_MS = 10_000;
 export class EventThread {
   readonly #stop = native().createEventFd();
   readonly #seen: Int32Array;
+  /** Kept: a handle that is collected is closed, and the thread would find no event. */
+  readonly events: readonly NativeEventFd[];
   readonly worker: Worker;
   readonly #exited: Promise<unknown>;
 
   /** Attaches to the events by their ids. `script`: this file as built; callers in a test's own folder need not say it. */
   constructor(events: readonly NativeEventFd[], script = new URL('../event-thread.js', import.meta.url)) {
+    this.events = events;
     const ids = [...events, this.#stop].map(({ id }) => id);
     this.#seen = new Int32Array(new SharedArrayBuffer(4 * (ids.length + 1)));
     const data: ThreadData = { ids, seen: this.#seen };
