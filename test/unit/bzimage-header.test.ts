@@ -14,7 +14,6 @@ test('sizes and places of a kernel', () => {
   const { header, ...image } = parseBzImage(bzImage(code), 'file');
 
   assert.equal(image, {
-    kind: 'bzimage',
     version: 0x20f,
     codeOffset: BZ_CODE_OFFSET,
     codeSize: CODE_SIZE,

@@ -8,7 +8,8 @@ import { SETUP_HEADER } from './setup-header.ts';
 /** Addresses guest physical, sizes in bytes. */
 export interface KernelFacts {
   readonly map: readonly MapEntry[];
-  readonly cmdline: { readonly addr: number; readonly size: number };
+  /** Ends with a NUL. */
+  readonly cmdlineAddr: number;
   /** Below 4 GiB. */
   readonly initrd: { readonly addr: number; readonly size: number } | undefined;
   readonly rsdp: number;
@@ -33,7 +34,7 @@ export function bootParams(facts: KernelFacts, header: Uint8Array | undefined): 
   view.setUint8(0x210, LOADER_UNDEFINED);
   view.setUint32(0x218, facts.initrd?.addr ?? 0, true);
   view.setUint32(0x21c, facts.initrd?.size ?? 0, true);
-  view.setUint32(0x228, facts.cmdline.addr, true);
+  view.setUint32(0x228, facts.cmdlineAddr, true);
   view.setUint8(0x1e8, facts.map.length);
   for (const [index, { start, end, type }] of facts.map.entries()) {
     const at = 0x2d0 + index * 20;
@@ -60,7 +61,7 @@ export function hvmStartInfo(facts: KernelFacts, base: number): Uint8Array {
   view.setUint32(4, 1, true); // version
   view.setUint32(12, modules.length, true);
   put64(16, modules.length === 0 ? 0 : base + moduleList);
-  put64(24, facts.cmdline.addr);
+  put64(24, facts.cmdlineAddr);
   put64(32, facts.rsdp);
   put64(40, base + map);
   view.setUint32(48, facts.map.length, true);

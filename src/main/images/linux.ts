@@ -193,7 +193,7 @@ function place(
   }
   const facts = {
     map: memoryMap(regions, ACPI_TABLES.start + acpi.bytes.byteLength),
-    cmdline: { addr: LINUX_PLACES.cmdline, size: cmdline.byteLength },
+    cmdlineAddr: LINUX_PLACES.cmdline,
     initrd: initrdRange && { addr: initrdRange.start, size: initrdRange.end - initrdRange.start },
     rsdp: acpi.rsdp,
   };

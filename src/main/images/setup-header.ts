@@ -7,7 +7,6 @@ import { HOLE_END, hex, MIB } from '../../../shared/units.ts';
 
 /** A bzImage whose every size and offset lies within its file. Addresses guest physical, offsets and sizes in bytes. */
 export interface BzImage {
-  readonly kind: 'bzimage';
   /** Boot protocol: 0x20c is 2.12. */
   readonly version: number;
   /** The protected-mode part: what is loaded. */
@@ -66,7 +65,7 @@ export function parseBzImage(bytes: Uint8Array, name: string): BzImage {
   if ((xloadflags & KERNEL_64) === 0)
     refuse('xloadflags', xloadflags, 'XLF_KERNEL_64 (0x1) is needed: the kernel has no 64-bit entry');
 
-  // 0 means 4, for kernels older than memory of it.
+  // The protocol's own rule for kernels that leave it out: 0 means 4.
   const setupSectors = view.getUint8(SETUP_HEADER) || 4;
   const codeOffset = (setupSectors + 1) * SECTOR;
   if (codeOffset + ENTRY_64 >= size)
@@ -95,7 +94,6 @@ export function parseBzImage(bytes: Uint8Array, name: string): BzImage {
   if (initSize < codeSize) refuse('init_size', initSize, `less than the kernel itself (${hex(codeSize)})`);
   if (loadAddr + initSize > HOLE_END) refuse('init_size', initSize, `ends above 4 GiB from ${hex(loadAddr)} on`);
   return {
-    kind: 'bzimage',
     version,
     codeOffset,
     codeSize,
