@@ -19,7 +19,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { runtimePackages } from './runtime-packages.ts';
 
 /** Where everything is made, from the repository's root. */
@@ -39,6 +39,13 @@ const SYSTEM_FILES = ['/usr/share/seabios/bios-256k.bin'];
 
 /** What tests read from the project, besides the packages of node_modules. */
 const PROJECT = ['package.json', 'ARCHITECTURE.md', 'dist', 'prebuilds', 'build/test', 'build/guest', 'build/examples'];
+
+/**
+ * The kernel's selftests that the lab has as peers travel along from the folder that NODE_KVM_SELFTESTS names here, to where the lab looks for them without being
+ * told.
+ */
+const SELFTESTS = ['dirty_log_perf_test', 'memslot_perf_test', 'access_tracking_perf_test'];
+const SELFTESTS_INSIDE = '/usr/lib/kselftests/kvm';
 
 export interface Parts {
   readonly kernel: string;
@@ -179,10 +186,12 @@ const libraries = (file: string) => [...new Set(output('ldd', [file]).match(/\/\
 /** Everything that the root image has, as pairs of where it is here and where it will be. */
 function rootContents(): (readonly [from: string, to: string])[] {
   const addons = filesIn('prebuilds').filter(file => file.endsWith('.node'));
-  const system = [process.execPath, ...addons].flatMap(libraries);
+  const selftests = SELFTESTS.map(name => join(process.env['NODE_KVM_SELFTESTS'] ?? '', name)).filter(existsSync);
+  const system = [process.execPath, ...addons, ...selftests].flatMap(libraries);
   return [
     [realpathSync(process.execPath), '/usr/bin/node'] as const,
     ...[...new Set(system), ...SYSTEM_FILES].filter(existsSync).map(file => [file, file] as const),
+    ...selftests.map(file => [file, join(SELFTESTS_INSIDE, basename(file))] as const),
     ...[...PROJECT, ...runtimePackages(['fast-check'])]
       .filter(existsSync)
       .map(path => [path, `/project/${path}`] as const),
