@@ -127,9 +127,11 @@ test('one that fails, or prints something else, is an error with what it said', 
 
 test('the slots test moves a slot of the size asked for, and its figure is microseconds of an iteration', async () => {
   // 512 MiB in 256 slots, and the one of the program.
-  assert.equal(memslotArguments(2 ** 21), ['-f', '4', '-e', '4', '-s', '257', '-l', '1']);
+  const each = { slotBytes: 2 ** 21, writes: 'beside' } as const;
+  assert.equal(memslotArguments(each), ['-f', '4', '-e', '4', '-s', '257', '-l', '1']);
+  assert.equal(memslotArguments({ ...each, writes: 'inside' }).slice(0, 4), ['-f', '3', '-e', '3']);
   await withProgram(`cat <<'END'\n${MEMSLOT_OUTPUT}END\n`, async (_, file) => {
-    await using peer = await openMemslotTest(file, 2 ** 21);
+    await using peer = await openMemslotTest(file, each);
     const { value } = await peer.repeat(1);
     assert.ok(Math.abs(value - 250.025) < 1e-9);
   });
@@ -137,7 +139,8 @@ test('the slots test moves a slot of the size asked for, and its figure is micro
 
 test('a slots test that ran something else, or came to nothing, is a wrong result', async () => {
   const wrong = [MEMSLOT_OUTPUT.replace('inactive', 'active'), 'No full loops done - too short test time?', ''];
-  for (const text of wrong) assert.is(await codeOf((async () => readMemslotOutput(text))()), 'ERR_LAB_RESULT');
+  for (const text of wrong)
+    assert.is(await codeOf((async () => readMemslotOutput(text, 'beside'))()), 'ERR_LAB_RESULT');
 });
 
 test('the access tracking test has a figure for idle and one for populated memory: pages per second', async () => {

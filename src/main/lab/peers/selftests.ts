@@ -81,27 +81,36 @@ export function openDirtyLogTest(file: string, each: DirtyLogCase): Promise<Open
 
 /** What the test shares out among its slots, less a page. */
 const MEMSLOT_MEMORY = 512 * MIB;
-/** Its fifth: a slot goes elsewhere and comes back, while the vCPU writes to memory beside it. The program names the test, so another one is noticed. */
-const MOVE_INACTIVE = { index: '4', name: 'move inactive area' };
+/** Two of its tests: a slot goes elsewhere and comes back, while the vCPU writes to it, or beside it. The program names the test, so another one is noticed. */
+const MOVES = {
+  inside: { index: '3', name: 'move active area' },
+  beside: { index: '4', name: 'move inactive area' },
+} as const;
 
-/** Moves a slot of so many bytes for a second. The cap on slots, which is what gives them their size, includes the one of the guest's program. */
-export const memslotArguments = (slotBytes: number): string[] => [
-  ...['-f', MOVE_INACTIVE.index, '-e', MOVE_INACTIVE.index],
+export interface MemslotCase {
+  readonly slotBytes: number;
+  /** Where the vCPU writes to. */
+  readonly writes: keyof typeof MOVES;
+}
+
+/** Moves a slot for a second. The cap on slots, which is what gives them their size, includes the one of the guest's program. */
+export const memslotArguments = ({ slotBytes, writes }: MemslotCase): string[] => [
+  ...['-f', MOVES[writes].index, '-e', MOVES[writes].index],
   ...['-s', String(MEMSLOT_MEMORY / slotBytes + 1), '-l', '1'],
 ];
 
 /** Seconds of one iteration, which moves the slot twice. @throws `ERR_LAB_RESULT` */
-export function readMemslotOutput(output: string): number {
-  const ran = output.includes(`Testing ${MOVE_INACTIVE.name} performance`);
+export function readMemslotOutput(output: string, writes: MemslotCase['writes']): number {
+  const ran = output.includes(`Testing ${MOVES[writes].name} performance`);
   const seconds = Number(/^Done \d+ iterations, avg ([\d.]+)s each/m.exec(output)?.[1]);
   if (!ran || !(seconds > 0)) throw noTimes(MEMSLOT_TEST, output);
   return seconds;
 }
 
 /** Microseconds of one iteration. As {@link openProgram}. */
-export function openMemslotTest(file: string, slotBytes: number): Promise<OpenVariant> {
-  return openProgram(file, memslotArguments(slotBytes), text => {
-    const seconds = readMemslotOutput(text);
+export function openMemslotTest(file: string, each: MemslotCase): Promise<OpenVariant> {
+  return openProgram(file, memslotArguments(each), text => {
+    const seconds = readMemslotOutput(text, each.writes);
     return { seconds, value: seconds * 1e6 };
   });
 }

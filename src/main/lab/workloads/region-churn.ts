@@ -30,8 +30,8 @@ export const regionChurn: Workload = {
     "(load 'idle') they don't. Threads have nothing to be taken out of, but use the CPUs, and each unmapping interrupts them. With the load 'inside' guests and JavaScript write to the region itself, and between two " +
     'changes all of them get to it: a guest that finds nothing there makes an MMIO exit and goes on, JavaScript has ERR_MEMORY_UNMAPPED; what they wrote is checked, and freeing the touched pages is in the figure. ' +
     'The baseline maps memory and makes the two ioctls, under as many guests, whose exits are handled in C, and C threads that write elsewhere: KVM itself takes the vCPUs out, and no table is to be published. ' +
-    "Beside one busy vCPU the kernel's memslot_perf_test is shown where it is installed: its 'move inactive area' moves a slot of 2 MiB away and back, two ioctls as well, but " +
-    'both of them take the vCPU out, and it maps nothing.',
+    "Beside one vCPU that is not idle the kernel's memslot_perf_test is shown where it is installed: it moves a slot of 2 MiB away and back ('move inactive area', and 'move active area' for " +
+    "the load 'inside'), two ioctls as well, but both of them take the vCPU out, and it maps nothing.",
   kinds: ['guest', 'js', 'wasm', 'c'],
   needsKvm: true,
   variants: context =>
@@ -92,19 +92,20 @@ function variant(context: LabContext, mix: string, load: Load): Variant {
       });
     },
     // The test has one vCPU, which never rests.
-    ...(mix === 'guest:1' && load === 'busy' ? { peers: peersOf(context) } : {}),
+    ...(mix === 'guest:1' && load !== 'idle' ? { peers: peersOf(context, load) } : {}),
   };
 }
 
 /** The kernel's own test, where somebody has built it. */
-function peersOf(context: LabContext): NonNullable<Variant['peers']> {
+function peersOf(context: LabContext, load: 'busy' | 'inside'): NonNullable<Variant['peers']> {
   if (!context.scenario.peers) return {};
   const test = findSelftest(MEMSLOT_TEST);
   if (!test.found) {
     context.skip(`peer ${MEMSLOT_TEST}`, test.reason);
     return {};
   }
-  return { [MEMSLOT_TEST]: peerOpener(context, MEMSLOT_TEST, () => openMemslotTest(test.file, PLACE.bytes)) };
+  const each = { slotBytes: PLACE.bytes, writes: load === 'inside' ? 'inside' : 'beside' } as const;
+  return { [MEMSLOT_TEST]: peerOpener(context, MEMSLOT_TEST, () => openMemslotTest(test.file, each)) };
 }
 
 /** One actor's part of the load: pages from STORM_DATA on. */
