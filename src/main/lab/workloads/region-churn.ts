@@ -40,13 +40,11 @@ export const regionChurn: Workload = {
       : [],
 };
 
-/** Resting is of interest for vCPUs alone, and only they and JavaScript can do without memory that is gone. */
-function loadsOf({ scenario }: LabContext, mix: string): Load[] {
+/** All loads for guests alone, whose number is what counts; for any other mix the one that shows most. Only guests and JavaScript can do without memory that is gone. */
+function loadsOf({ scenario }: LabContext, mix: string): readonly Load[] {
   const kinds = new Set(actorsOf(mix).map(({ kind }) => kind));
-  const loads: Load[] = kinds.size === 1 && kinds.has('guest') ? ['idle', 'busy'] : ['busy'];
-  if (kinds.has('guest') || kinds.has('js')) loads.push('inside');
-  // Each mix once, where time is short; with the one that touches the region where there is one.
-  return scenario.quick ? loads.slice(-1) : loads;
+  if (kinds.size === 1 && kinds.has('guest')) return scenario.quick ? ['busy'] : ['idle', 'busy', 'inside'];
+  return kinds.has('guest') || kinds.has('js') ? ['inside'] : ['busy'];
 }
 
 function variant(context: LabContext, mix: string, load: Load): Variant {
