@@ -127,7 +127,7 @@ export interface NativeVm {
   /**
    * KVM_IRQFD: each signal of `event`, by any thread, raises the in-kernel interrupt controller's `gsi` and lowers it at once (an edge). With `resample` it is a level:
    * it stays raised until the guest has acknowledged it, and then `resample` is signalled, whose owner signals `event` again where there is still something to tell.
-   * KVM takes `event`'s counter. Ends by itself when the event's last handle is closed. @throws `ERR_SYSCALL`: EBUSY (the event raises an interrupt already), EAGAIN (there is no such controller)
+   * KVM takes `event`'s counter. Ends by itself when the event's last handle is closed. @throws `ERR_SYSCALL`: EBUSY (the event raises an interrupt already), EINVAL (there is no such controller)
    */
   assignIrqFd(gsi: number, event: NativeEventFd, resample: NativeEventFd | null): void;
   /** After its return no signal of `event` raises `gsi`. An event that is not assigned is no error. */
