@@ -120,6 +120,11 @@ test('one that fails, or prints something else, is an error with what it said', 
     assert.match(String(await failing.catch((error: unknown) => error)), /no dirty log here/);
     assert.is(await codeOf(failing), 'ERR_LAB_ACTOR');
   });
+  const trace = `==== Test Assertion Failure ====\n  x_test.c:92: a == b\n  pid=15 tid=16\n     1\t0x40285a: f at x_test.c:92\n     2\t (inlined by) g\n  exit_reason=ERROR`;
+  await withProgram(`cat >&2 <<'END'\n${trace}\nEND\nexit 254`, async (_, file) => {
+    const said = String(await openDirtyLogTest(file, plain).catch((error: unknown) => error));
+    assert.match(said, /failed: ==== Test Assertion Failure ==== x_test\.c:92: a == b exit_reason=ERROR$/);
+  });
   await withProgram('echo hello', async (_, file) => {
     assert.is(await codeOf(openDirtyLogTest(file, plain)), 'ERR_LAB_RESULT');
   });

@@ -167,14 +167,20 @@ async function openProgram(
   return open;
 }
 
+/** Lines of where in the test's own source it gave up. */
+const TRACE = /^\s*(?:\d+\s+(?:0x|\(inlined)|pid=).*$/gm;
+
 async function output(file: string, args: readonly string[]): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(file, args, { timeout: RUN_MS_MAX });
     return stdout;
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string };
-    // Its standard error has the reason, in many lines; reports have one for it.
-    const said = (stderr.trim() || stdout.trim() || messageOf(cause)).replace(/\s+/g, ' ').slice(0, 400);
+    // Its standard error has the reason, in many lines with a stack's trace; reports have one line for it.
+    const said = (stderr.trim() || stdout.trim() || messageOf(cause))
+      .replace(TRACE, '')
+      .replace(/\s+/g, ' ')
+      .slice(0, 400);
     throw new HypervisorError('ERR_LAB_ACTOR', `${file} ${args.join(' ')} failed: ${said}`, { cause });
   }
 }
