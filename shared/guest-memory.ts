@@ -341,6 +341,45 @@ export class GuestMemory {
     }
   }
 
+  /**
+   * The same as several views, for system calls that take a list of buffers: one for each stretch of at most 1 GiB that is in one piece
+   * here, so also across mappings. What is stored through them becomes known by `markWritten`.
+   * @throws as `read`
+   */
+  views(addr: U64, length: U64): Uint8Array<SharedArrayBuffer>[] {
+    const count = toU64(length, 'length');
+    const at = this.#range(addr, count);
+    const views: Uint8Array<SharedArrayBuffer>[] = [];
+    eachPart(this.#cover(at, count, false), at, count, (span, offset, _done, bytes) =>
+      views.push(span.bytes.subarray(offset, offset + bytes)),
+    );
+    return views;
+  }
+
+  /**
+   * Records [addr, addr + length) as written, for dirty tracking and watches: for stores through views, by this process or by
+   * a system call. To be called when they are done; until then a harvest may come that does not have them.
+   * @throws as `write`
+   */
+  markWritten(addr: U64, length: U64): void {
+    const count = toU64(length, 'length');
+    const at = this.#range(addr, count);
+    eachPart(this.#cover(at, count, true), at, count, (span, offset, _done, bytes) => span.mark(offset, bytes));
+  }
+
+  /**
+   * @internal Is all of [addr, addr + length) RAM, and writable for us where `write` is set? For addresses that a guest gives: it never throws
+   * for a number. False for an empty range.
+   */
+  covers(addr: number, length: number, write: boolean): boolean {
+    if (!this.#isCurrent()) this.#refresh();
+    const span = this.#table.near(addr);
+    if (Number.isSafeInteger(addr) && length > 0 && addr + length <= span.end) return !(write && span.readOnly);
+    if (!Number.isSafeInteger(addr + length) || addr < 0 || length <= 0) return false;
+    const spans = this.#table.cover(addr, length);
+    return typeof spans !== 'number' && !(write && spans.some(each => each.readOnly));
+  }
+
   /** Atomic operations by guest physical address. */
   get atomics(): MemoryAtomics {
     return this.#atomics;
