@@ -2,7 +2,7 @@
 // Runs on the device's thread; pure. Rings fill chains and queues reuse them: nothing is allocated per request, except
 // the views that a device asks for.
 
-import { HypervisorError, isHypervisorError } from '../errors.ts';
+import { HypervisorError } from '../errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import { hex } from '../units.ts';
 
@@ -14,6 +14,14 @@ const BYTES_MAX = 2 ** 32 - 1;
 
 /** The driver broke the rules: the device needs a reset. The message says which. Never leaves the queue. */
 export class QueueFault extends Error {}
+
+/**
+ * Was an access refused because there is no such RAM (any more)? By its code: the memory may come from another copy of this
+ * library. Everything else that is thrown is a bug, and not the driver's doing.
+ */
+export function isMemoryError(thrown: unknown): thrown is Error {
+  return thrown instanceof Error && 'code' in thrown && /^ERR_(MEMORY_|DISPOSED$)/.test(String(thrown.code));
+}
 
 /** Tells the transport that the device needs a reset. */
 export type ReportFault = (reason: string) => void;
@@ -140,7 +148,7 @@ export class Chain {
       }
     } catch (error) {
       // It was RAM when the chain was taken: its region has been removed or made read-only since, or the memory disposed.
-      if (!isHypervisorError(error)) throw error;
+      if (!isMemoryError(error)) throw error;
       this.#fault(error.message);
     }
     return done;

@@ -4,9 +4,9 @@
 
 import type { DeviceHandlers, DeviceValue } from '../device.ts';
 import type { Interrupt } from '../devices/interrupt.ts';
-import { isHypervisorError, outOfRange } from '../errors.ts';
+import { outOfRange } from '../errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
-import { QueueFault } from './chain.ts';
+import { isMemoryError, QueueFault } from './chain.ts';
 import { RESERVED_FEATURES, RING_FEATURES, VIRTIO_F, type VirtioContext, type VirtioDevice } from './device.ts';
 import { PackedRing } from './packed-ring.ts';
 import { type QueueHost, Virtqueue } from './queue.ts';
@@ -292,7 +292,7 @@ export class VirtioMmio implements DeviceHandlers {
       const made = accepted(VIRTIO_F.RING_PACKED) ? new PackedRing(ring) : new SplitRing(ring);
       return new Virtqueue(index, setup.size, made, this.#queueHost);
     } catch (error) {
-      if (!(error instanceof QueueFault) && !isHypervisorError(error)) throw error;
+      if (!(error instanceof QueueFault) && !isMemoryError(error)) throw error;
       this.#fault(`queue ${index}: ${error.message}`);
       return undefined;
     }

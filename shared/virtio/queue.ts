@@ -2,9 +2,9 @@
 // Here every fault of the driver's ends: the queue stops, the transport sets DEVICE_NEEDS_RESET, the device sees an empty queue.
 // After a reset the object is closed: what a device still has in flight may be put back, and vanishes.
 
-import { HypervisorError, isHypervisorError, outOfRange } from '../errors.ts';
+import { HypervisorError, outOfRange } from '../errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
-import { Chain, QueueFault, type ReportFault } from './chain.ts';
+import { Chain, isMemoryError, QueueFault, type ReportFault } from './chain.ts';
 import type { Ring } from './ring.ts';
 
 /** What a queue needs of its transport. */
@@ -137,7 +137,7 @@ export class Virtqueue {
 
   #caught(error: unknown): void {
     // Memory errors: the ring's own RAM was removed after the queue was set up.
-    if (!(error instanceof QueueFault) && !isHypervisorError(error)) throw error;
+    if (!(error instanceof QueueFault) && !isMemoryError(error)) throw error;
     this.#fault(error.message);
   }
 

@@ -1,0 +1,119 @@
+// A file as a disk: asynchronous vectored reads and writes between it and guest memory, by libuv's threads. Any thread: the main
+// thread, or an I/O worker. Imports shared/ and Node only.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { HypervisorError, invalidType, messageOf, refuseUnknownKeys } from '../../shared/errors.ts';
+import { hex, MIB } from '../../shared/units.ts';
+import { type Disk, SECTOR } from '../../shared/virtio/blk.ts';
+
+export interface FileDiskOptions {
+  /** Default false: the file is opened for writing, and its guest changes it. */
+  readonly readOnly?: boolean;
+  /** What the guest may read as the disk's serial number: 20 bytes at most. Default: the file's inode number. */
+  readonly id?: string;
+}
+
+const ZEROES = new Uint8Array(MIB);
+
+export class FileDisk implements Disk {
+  readonly capacity: number;
+  readonly readOnly: boolean;
+  readonly id: string;
+  readonly #file: FileHandle;
+
+  private constructor(file: FileHandle, facts: { capacity: number; readOnly: boolean; id: string }) {
+    this.#file = file;
+    this.capacity = facts.capacity;
+    this.readOnly = facts.readOnly;
+    this.id = facts.id;
+  }
+
+  /**
+   * Opens the file at `path`, whose size is the disk's: a multiple of 512 bytes. It must not be changed by others meanwhile.
+   * @throws HypervisorError `ERR_IMAGE_READ` with the cause; `ERR_IMAGE_FORMAT` for what is no regular file of whole sectors
+   */
+  static async open(path: string | URL, options: FileDiskOptions = {}): Promise<FileDisk> {
+    if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
+    refuseUnknownKeys(options, ['readOnly', 'id'], 'FileDisk.open()');
+    const { readOnly = false, id } = options;
+    if (typeof readOnly !== 'boolean') throw invalidType('readOnly', 'a boolean', readOnly);
+    if (id !== undefined && typeof id !== 'string') throw invalidType('id', 'a string', id);
+    let file: FileHandle;
+    try {
+      file = await open(path, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+    } catch (cause) {
+      throw new HypervisorError('ERR_IMAGE_READ', `the disk cannot be opened: ${messageOf(cause)}`, { cause });
+    }
+    const facts = await file.stat();
+    const { size, ino } = facts;
+    if (!facts.isFile() || size % SECTOR !== 0) {
+      await file.close();
+      throw new HypervisorError(
+        'ERR_IMAGE_FORMAT',
+        `${String(path)} is no disk: a regular file of whole sectors of 512 bytes is needed, it has ${hex(size)} bytes`,
+      );
+    }
+    return new FileDisk(file, { capacity: size, readOnly, id: id ?? String(ino) });
+  }
+
+  /** Reads until all views are full. @throws when the file is shorter than it was, or the system's error */
+  async read(views: readonly Uint8Array[], position: number): Promise<void> {
+    await this.#transfer(views, position, (rest, at) => this.#file.readv(rest, at).then(({ bytesRead }) => bytesRead));
+  }
+
+  async write(views: readonly Uint8Array[], position: number): Promise<void> {
+    await this.#transfer(views, position, (rest, at) =>
+      this.#file.writev(rest, at).then(({ bytesWritten }) => bytesWritten),
+    );
+  }
+
+  /** fdatasync(2). */
+  async flush(): Promise<void> {
+    await this.#file.datasync();
+  }
+
+  async writeZeroes(position: number, length: number): Promise<void> {
+    for (let done = 0; done < length; ) {
+      const count = Math.min(ZEROES.length, length - done);
+      await this.write([ZEROES.subarray(0, count)], position + done);
+      done += count;
+    }
+  }
+
+  /** Closes the file. Transfers must have ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** The system may do less than was asked for: goes on with the rest. */
+  async #transfer(
+    views: readonly Uint8Array[],
+    position: number,
+    move: (views: Uint8Array[], position: number) => Promise<number>,
+  ): Promise<void> {
+    let rest = [...views];
+    let at = position;
+    while (rest.length > 0) {
+      const count = await move(rest, at);
+      if (count === 0) throw new HypervisorError('ERR_IMAGE_READ', `the disk ends at ${hex(at)}`);
+      at += count;
+      rest = without(rest, count);
+    }
+  }
+}
+
+/** The views without their first `count` bytes. */
+function without(views: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  let index = 0;
+  for (const view of views) {
+    if (skip < view.byteLength) break;
+    skip -= view.byteLength;
+    index += 1;
+  }
+  const rest = views.slice(index);
+  const [first] = rest;
+  if (first !== undefined && skip > 0) rest[0] = first.subarray(skip);
+  return rest;
+}
