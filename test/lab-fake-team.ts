@@ -30,7 +30,7 @@ export class FakeTeam implements Team {
       if (kernel === 'litmus') throw new RangeError('litmus tests need threads');
       const start = performance.now();
       kernels[kernel](arena, Uint32Array.from(params), values);
-      return { ns: (performance.now() - start) * 1e6, ops: Number(values[0]), values: [...values] };
+      return { startNs: 0, ns: (performance.now() - start) * 1e6, ops: Number(values[0]), values: [...values] };
     });
     this.spoil?.(results, new Uint32Array(this.buffer, this.data.at));
     return results;

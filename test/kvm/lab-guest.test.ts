@@ -2,6 +2,7 @@
 
 import * as assert from 'uvu/assert';
 import { openTeam } from '../../src/main/lab/actor-team.ts';
+import { spanNs } from '../../src/main/lab/workloads/kernel-workload.ts';
 import { kvmSuite } from '../harness.ts';
 import { slowness } from '../slowness.ts';
 
@@ -21,6 +22,21 @@ test('lock xadd by a guest and Atomics.add by JavaScript on one word, contended:
     [count, count],
   );
   assert.is(new Uint32Array(team.buffer, at, 1)[0], 2 * count);
+});
+
+test('a guest and a thread: when each began and ended is known on one clock', async () => {
+  await using team = await openTeam({ bytes: MIB, counts: { guest: 1, c: 1 } });
+  const { at } = team.data;
+  for (let i = 0; i < 10; i++) {
+    const start = process.hrtime.bigint();
+    const results = await team.run([guest, c].map(actor => ({ actor, kernel: 'atomicAdd', params: [at, 200_000] })));
+    const elapsed = Number(process.hrtime.bigint() - start);
+    const longest = Math.max(...results.map(({ ns }) => ns));
+    assert.ok(
+      longest <= spanNs(results) && spanNs(results) <= elapsed,
+      `${longest}, ${spanNs(results)}, ${elapsed} ns`,
+    );
+  }
 });
 
 test('guest, C and JavaScript under one ticket lock', async () => {
@@ -81,6 +97,7 @@ test("several guests; the guest's nanoseconds are the host's", async () => {
     [20_000_000n, 20_000_000n],
   );
   for (const { ns } of results) assert.ok(ns > 0 && ns <= elapsed, `${ns} ns of ${elapsed}`);
+  assert.ok(spanNs(results) <= elapsed, `${spanNs(results)} ns of ${elapsed}`);
   // One of them took most of the time that passed here: a clock at another rate would be seen.
   const longest = Math.max(...results.map(result => result.ns));
   assert.ok(longest > elapsed / 2, `${longest} ns of ${elapsed}`);

@@ -67,7 +67,7 @@ export function fakeTeam(data: Team['data'], run: (words: Uint32Array, params: r
         new Uint32Array(buffer),
         orders.map(({ params }) => [...params]),
       );
-      return Promise.resolve(orders.map(() => ({ ns: 1, ops: 0, values: [] })));
+      return Promise.resolve(orders.map(() => ({ startNs: 0, ns: 1, ops: 0, values: [] })));
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

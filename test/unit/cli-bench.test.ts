@@ -69,6 +69,14 @@ test('a scenario file says what to measure; options go before it', async () => {
   assert.equal([used.seed, used.sizes, used.suites, used.visits], [9, [2 ** 17], ['stream/write'], 5]);
 });
 
+test('one file for both reports: refused before anything is measured', async () => {
+  const both = place('both');
+  const { status, stderr } = await nodeKvm(['bench', 'stream/read', ...SMALL, '--json', both, '--html', both]);
+  assert.is(status, 2, stderr);
+  assert.match(stderr, /--json and --html both name/);
+  assert.not.ok(existsSync(both));
+});
+
 test('an actor that dies: status 1, and what could be measured is in the table and in both files, with what could not', async () => {
   const [json, html] = [place('json'), place('html')];
   // The first thread that the run starts ends at once.

@@ -3,6 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openTeam } from '../../src/main/lab/actor-team.ts';
+import { spanNs } from '../../src/main/lab/workloads/kernel-workload.ts';
 
 const test = suite('lab team');
 const MIB = 1 << 20;
@@ -31,6 +32,24 @@ test('JavaScript and C add to one word at the same time: the sum is exact, and e
   );
   assert.ok(results.every(result => result.ns > 0));
   assert.is(new Uint32Array(team.buffer, at, 1)[0], 2 * count);
+});
+
+test('when actors began and ended is told on one clock', async () => {
+  await using team = await openTeam({ bytes: MIB, counts: { js: 1, c: 1 } });
+  const { at } = team.data;
+  for (let i = 0; i < 10; i++) {
+    const begin = process.hrtime.bigint();
+    const results = await team.run([
+      { actor: { kind: 'js', index: 0 }, kernel: 'atomicAdd', params: [at, 100_000] },
+      { actor: { kind: 'c', index: 0 }, kernel: 'atomicAdd', params: [at, 100_000] },
+    ]);
+    const elapsed = Number(process.hrtime.bigint() - begin);
+    const longest = Math.max(...results.map(({ ns }) => ns));
+    assert.ok(
+      longest <= spanNs(results) && spanNs(results) <= elapsed,
+      `${longest}, ${spanNs(results)}, ${elapsed} ns`,
+    );
+  }
 });
 
 test('what one actor wrote, the other sums up; repetitions follow each other', async () => {

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { catalog, nameOf } from '../../src/main/lab/catalog.ts';
 import { checkScenario } from '../../src/main/lab/scenario-schema.ts';
 import type { LabContext, Variant } from '../../src/main/lab/workload.ts';
+import { rateMops, spanNs } from '../../src/main/lab/workloads/kernel-workload.ts';
 import { codeOf } from '../errors.ts';
 import { FakeTeam } from '../lab-fake-team.ts';
 
@@ -34,6 +35,16 @@ function variantsOf(
   };
   return { variants: workload.variants(context), team, skipped };
 }
+
+test('actors that worked one after another are not called as fast as together', () => {
+  const result = (startNs: number, ns: number) => ({ startNs, ns, ops: 1000, values: [1000n] });
+  assert.is(spanNs([result(0, 100)]), 100);
+  assert.is(spanNs([result(-5, 100), result(0, 90)]), 100);
+  const held = [result(-200, 100), result(0, 100)];
+  assert.is(spanNs(held), 300);
+  assert.is(rateMops(held), (2000 / 300) * 1e3);
+  assert.is(spanNs([result(7, 0)]), 1, 'at least 1');
+});
 
 const ALONE = [
   'stream/read',

@@ -246,7 +246,8 @@ export function tail({ histogram, count }: Latency): [number, number][] {
   let left = count;
   for (const [upper, samples] of histogram) {
     left -= samples;
-    if (left > 0) points.push([upper, left / count]);
+    // The axis is logarithmic.
+    if (left > 0) points.push([Math.max(upper, 1), left / count]);
   }
   return points;
 }

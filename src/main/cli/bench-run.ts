@@ -1,5 +1,6 @@
 // What `node-kvm bench` does: a run with its progress, table and files; a comparison of two reports; the list of workloads. Main thread.
 
+import { resolve } from 'node:path';
 import { isHypervisorError } from '../../../shared/errors.ts';
 import { catalog, listed, nameOf } from '../lab/catalog.ts';
 import { compareReports } from '../lab/compare.ts';
@@ -83,6 +84,8 @@ interface Contents {
 function outputs({ json, html }: Files): (contents: Contents) => void {
   const jsonFile = json === undefined ? undefined : new AtomicFile(json);
   const htmlFile = html === undefined ? undefined : new AtomicFile(html);
+  if (jsonFile !== undefined && htmlFile !== undefined && resolve(jsonFile.path) === resolve(htmlFile.path))
+    throw new UsageError(`--json and --html both name '${jsonFile.path}'`);
   return contents => {
     jsonFile?.write(`${JSON.stringify(contents.json())}\n`);
     htmlFile?.write(contents.html());

@@ -57,10 +57,7 @@ export function factLines(machine: MachineFacts): [string, string][] {
     ['memory', showSize(memoryBytes)],
     ['system', `Linux ${kernel}, KVM: ${kvm}`],
     ['Node', `${node}, V8 ${v8}${flags.length > 0 ? `, ${flags.join(' ')}` : ''}`],
-    [
-      'disturbance',
-      `load average ${loadAverage.toFixed(2)} at the end, the actors themselves included; ${percent(stolen)} of CPU time stolen`,
-    ],
+    ['disturbance', `load average ${loadAverage.toFixed(2)} at the start; ${percent(stolen)} of CPU time stolen`],
   ];
   if (clocks.length > 0) lines.push(['clock', `${clocks.join(', ')} (subtracted)`]);
   return lines;

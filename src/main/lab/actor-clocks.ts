@@ -16,6 +16,7 @@ export interface ActorClocks {
 /** One actor's repetition, in its own clock: ns of CLOCK_MONOTONIC, or ticks of a guest's counter. */
 export interface Clocked {
   readonly ticks: number;
+  /** In the actor's own clock. */
   readonly end: bigint;
   /** ns of CLOCK_MONOTONIC shortly after `end`; of guests only. */
   readonly gate: bigint;

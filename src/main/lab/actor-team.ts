@@ -168,10 +168,16 @@ class ActorTeam implements Team {
     checkOrders(orders, this.counts, this.data.at + this.data.bytes);
     const { clockNs, ticksPerNs } = this.#clocks;
     const clocked = await this.#perform(orders);
+    const kinds = orders.map(({ actor }) => actor.kind);
+    // Guests among themselves have one counter; beside threads the gate says when they ended.
+    const guestsOnly = kinds.every(kind => kind === 'guest');
+    const ends = clocked.map(({ end, gate }, i) => (kinds[i] === 'guest' && !guestsOnly ? gate : end));
     return clocked.map(({ ticks, values }, i) => {
-      const kind = orders[i]?.actor.kind ?? 'js';
-      const ns = kind === 'guest' ? ticks / ticksPerNs : ticks;
-      return { ns: Math.max(0, ns - (clockNs[kind] ?? 0)), ops: Number(values[0]), values };
+      const kind = kinds[i] ?? 'js';
+      const ns = Math.max(0, (kind === 'guest' ? ticks / ticksPerNs : ticks) - (clockNs[kind] ?? 0));
+      // Differences first: the clocks themselves are too large for a number's digits.
+      const endNs = Number((ends[i] ?? 0n) - (ends[0] ?? 0n)) / (guestsOnly ? ticksPerNs : 1);
+      return { ns, startNs: endNs - ns, ops: Number(values[0]), values };
     });
   }
 

@@ -40,6 +40,11 @@ export function shareOf(what: 'stolen' | 'others', before: CpuTimes, after: CpuT
   return total <= 0 ? 0 : Math.min(1, Math.max(0, (after[what] - before[what]) / total));
 }
 
+/** Of the last minute. */
+export function currentLoad(): number {
+  return loadavg()[0] ?? 0;
+}
+
 /** The CPUs that this process may run on, ascending: what actors can be pinned to. */
 export function allowedCpus(status = textOf('/proc/self/status')): number[] {
   const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '';
@@ -52,14 +57,15 @@ export function allowedCpus(status = textOf('/proc/self/status')): number[] {
 }
 
 /**
- * Facts of the machine at the end of a run. `since`: {@link cpuTimes} of its start; `pinned`, `clockNs`: as the run has it. Blocks for some milliseconds:
+ * Facts of the machine at the end of a run. `since`, `loadAverage`: {@link cpuTimes} and the load of its start; `pinned`, `clockNs`: as the run has it. Blocks for some milliseconds:
  * it asks KVM what it can.
  */
 export function machineFacts({
   since,
   pinned,
   clockNs,
-}: { readonly since: CpuTimes } & Pick<MachineFacts, 'pinned' | 'clockNs'>): MachineFacts {
+  loadAverage,
+}: { readonly since: CpuTimes } & Pick<MachineFacts, 'pinned' | 'clockNs' | 'loadAverage'>): MachineFacts {
   const { kvm } = probe();
   const models = cpus();
   return {
@@ -74,7 +80,7 @@ export function machineFacts({
     v8: process.versions.v8,
     flags: [...process.execArgv, ...(process.env['NODE_OPTIONS']?.split(' ').filter(Boolean) ?? [])],
     governor: textOf('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor').trim() || 'not visible',
-    loadAverage: loadavg()[0] ?? 0,
+    loadAverage,
     stolen: shareOf('stolen', since, cpuTimes()),
     clockNs,
   };

@@ -2,7 +2,7 @@
 // What is measured and how is elsewhere: catalog.ts, measure.ts, litmus/. A group that breaks is told in the report, and the others are measured with
 // new actors. Writes nothing but what its hooks are told.
 
-import { constants, freemem } from 'node:os';
+import { constants } from 'node:os';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { type HypervisorError, isHypervisorError, refuseUnknownKeys } from '../../../shared/errors.ts';
 import { KIB } from '../../../shared/units.ts';
@@ -13,7 +13,7 @@ import { catalog, nameOf } from './catalog.ts';
 import { LITMUS_BYTES } from './litmus/batch.ts';
 import { LITMUS_SUITE, type LitmusCase, litmusCases, litmusCounts } from './litmus/cases.ts';
 import { runLitmus } from './litmus/run-litmus.ts';
-import { allowedCpus, cpuTimes, machineFacts } from './machine-facts.ts';
+import { allowedCpus, cpuTimes, currentLoad, machineFacts } from './machine-facts.ts';
 import { measureGroup, rowId } from './measure.ts';
 import type { Failure, LabReport, LitmusRow, Row } from './report.ts';
 import type { Scenario, ScenarioInput } from './scenario.ts';
@@ -68,7 +68,7 @@ export async function runWorkloads(
   refuseUnknownKeys(hooks, HOOKS, 'runBenchmark');
   const { kvm } = probe();
   const cpus = allowedCpus();
-  const memoryBytes = Math.floor(freemem() * MEMORY_SHARE);
+  const memoryBytes = Math.floor(process.availableMemory() * MEMORY_SHARE);
   const scenario = checkScenario(input, { cpus: cpus.length, hasKvm: kvm.usable, memoryBytes });
   const noKvm = kvm.usable ? undefined : (kvm.problem ?? 'KVM cannot be used');
   return new Run(parts, { scenario, cpus, noKvm, hooks }).all();
@@ -126,6 +126,7 @@ class Run {
     const started = new Date();
     const begin = performance.now();
     const since = cpuTimes();
+    const loadAverage = currentLoad();
     const groups = this.#groups();
     const litmus = litmusCases(this.#scenario);
     const litmusSeconds = this.#scenario.litmusIterations / LITMUS_PER_SECOND;
@@ -149,7 +150,7 @@ class Run {
       seconds: (performance.now() - begin) / 1e3,
       seed: this.#scenario.seed,
       scenario: this.#scenario,
-      machine: machineFacts({ since, pinned: this.#cpus, clockNs: this.#clockNs }),
+      machine: machineFacts({ since, loadAverage, pinned: this.#cpus, clockNs: this.#clockNs }),
       rows: this.#rows,
       litmus: this.#litmus,
       failures: this.#failures,

@@ -23,6 +23,11 @@ export interface Order {
 export interface ActorResult {
   /** Time within the kernel, nanoseconds, clock overhead subtracted. */
   readonly ns: number;
+  /**
+   * When it began, nanoseconds after some moment that all results of the repetition share. A guest among threads begins up to an exit's time
+   * (some 10 µs) earlier than said: its own clock is another one, and its end is known by when it came to its gate.
+   */
+  readonly startNs: number;
   /** Operations, as the kernel counts them. */
   readonly ops: number;
   /** The kernel's results (LAB_RESULT.VALUES); the first is `ops`. */

@@ -12,7 +12,7 @@ import {
   rateMops,
   resultAt,
   single,
-  slowestNs,
+  spanNs,
 } from './kernel-workload.ts';
 
 /** Operations of each actor per unit of scale. */
@@ -93,7 +93,7 @@ function openSeqlock(team: Team, actors: number): Job {
       expectResult('sequence of the seqlock', Atomics.load(words, 0) >>> 0, (2 * writes) % 2 ** 32);
       for (let word = 1; word <= SEQLOCK_WORDS; word += 1)
         expectResult('what the seqlock guards', Atomics.load(words, word) >>> 0, writes);
-      const ratio = slowestNs(readers) / Math.max(1, writer?.ns ?? 1);
+      const ratio = spanNs(readers) / Math.max(1, writer?.ns ?? 1);
       // By halves, so that one odd repetition does not turn it over.
       writesPerRead = Math.min(WRITES_MOST, Math.max(WRITES_LEAST, writesPerRead * Math.sqrt(ratio)));
       return rateMops(readers);

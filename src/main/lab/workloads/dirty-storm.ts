@@ -1,7 +1,6 @@
 // Dirty storm: what the kernel's dirty_log_perf_test does, by its axes (vCPUs, bytes, share of writes, overlap, slots), with each source of dirty
 // pages: all vCPUs touch all pages, then the pages are harvested, over and over. Main thread.
 
-import { freemem } from 'node:os';
 import { native } from '../../../../native/index.ts';
 import { STORM_DATA } from '../../../../shared/lab/storm.ts';
 import { u32le } from '../../../../shared/layout.ts';
@@ -62,7 +61,7 @@ const FREE_SHARE = 0.5;
 
 /** Those that fit into the free memory, in their order; the others are skipped. */
 function fitting(context: LabContext, all: readonly StormCase[]): StormCase[] {
-  let left = freemem() * FREE_SHARE;
+  let left = process.availableMemory() * FREE_SHARE;
   return all.filter(({ source, vcpus, bytes }) => {
     // The variant's and its baseline's.
     if (2 * bytes <= left) {

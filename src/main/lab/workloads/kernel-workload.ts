@@ -107,7 +107,7 @@ function openJob(team: Team, actors: readonly ActorId[], cpus: readonly number[]
         return { actor, ...task, ...(cpu === undefined ? {} : { cpu }) };
       });
       const results = await team.run(orders);
-      lastNs = slowestNs(results);
+      lastNs = spanNs(results);
       return { value: job.finish(results) };
     },
     // The team is everybody's; its owner closes it.
@@ -115,14 +115,18 @@ function openJob(team: Team, actors: readonly ActorId[], cpus: readonly number[]
   };
 }
 
-/** All start together: the work is done when the last is. At least 1 ns, so that it can be divided by. */
-export function slowestNs(results: readonly ActorResult[]): number {
-  return Math.max(1, ...results.map(({ ns }) => ns));
+/**
+ * From the first actor's start to the last one's end, ns: of actors that were held up, and then worked one after the other, nobody may say that they
+ * were as fast together as alone. At least 1, so that it can be divided by.
+ */
+export function spanNs(results: readonly ActorResult[]): number {
+  const start = Math.min(...results.map(({ startNs }) => startNs));
+  return Math.max(1, ...results.map(({ startNs, ns }) => startNs + ns - start));
 }
 
 /** Operations of all actors per second, in millions. */
 export function rateMops(results: readonly ActorResult[]): number {
-  return (results.reduce((sum, { ops }) => sum + ops, 0) * 1e3) / slowestNs(results);
+  return (results.reduce((sum, { ops }) => sum + ops, 0) * 1e3) / spanNs(results);
 }
 
 /** Throws `ERR_LAB_RESULT` unless both are the same. */

@@ -10,7 +10,7 @@ import {
   kernelWorkload,
   resultAt,
   single,
-  slowestNs,
+  spanNs,
 } from './kernel-workload.ts';
 
 /** Items per unit of scale. */
@@ -44,7 +44,7 @@ function openSpsc(team: Team): Job {
       expectOps('spscPop', results.slice(1), [count]);
       expectResult('items of the ring that came out of order', resultAt(pop, 2), 0);
       expectResult('sum of what came out of the ring', resultAt(pop, 1), resultAt(push, 1));
-      return (count * 1e3) / slowestNs(results);
+      return (count * 1e3) / spanNs(results);
     },
   };
 }
@@ -78,7 +78,7 @@ function openMpmc(team: Team, actors: number): Job {
         sum(received.map(result => resultAt(result, 1))),
         sum(sent.map(result => resultAt(result, 1))),
       );
-      return (producers * consumers * unit * 1e3) / slowestNs(results);
+      return (producers * consumers * unit * 1e3) / spanNs(results);
     },
   };
 }

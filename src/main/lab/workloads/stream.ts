@@ -12,7 +12,7 @@ import {
   rateMops,
   resultAt,
   share,
-  slowestNs,
+  spanNs,
 } from './kernel-workload.ts';
 import { layPattern, patternSum } from './pattern.ts';
 
@@ -41,7 +41,7 @@ function divide(size: number, arrays: number, count: number): { readonly bytes: 
 
 /** Gigabytes (10^9) per second, when each operation moved so many bytes. */
 function rateGb(results: readonly ActorResult[], bytesPerOp: number): number {
-  return (results.reduce((sum, { ops }) => sum + ops, 0) * bytesPerOp) / slowestNs(results);
+  return (results.reduce((sum, { ops }) => sum + ops, 0) * bytesPerOp) / spanNs(results);
 }
 
 /** Which words of a part are looked at: both ends and, spread over it, others. */
