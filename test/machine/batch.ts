@@ -54,22 +54,16 @@ export function split(files: readonly string[], size: number, lanes: number): st
   );
 }
 
-/** Runs all jobs, in their order, as many at a time as `room` holds; a job that is larger than the room has it for itself. */
-export async function runInRoom<Job extends { readonly size: number }>(
+/** Runs all jobs, begun in their order, at most `room` at a time. */
+export async function runInRoom<Job>(
   jobs: readonly Job[],
   room: number,
   run: (job: Job) => Promise<void>,
 ): Promise<void> {
   const running = new Set<Promise<void>>();
-  let used = 0;
   for (const job of jobs) {
-    const size = Math.min(job.size, room);
-    while (used + size > room) await Promise.race(running);
-    used += size;
-    const ended = run(job).finally(() => {
-      used -= size;
-      running.delete(ended);
-    });
+    while (running.size >= room) await Promise.race(running);
+    const ended = run(job).finally(() => running.delete(ended));
     running.add(ended);
   }
   await Promise.all(running);

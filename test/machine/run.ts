@@ -1,7 +1,7 @@
 // The job `npm run test:machine`: runs the KVM suites on an ordinary KVM, inside an emulated machine, and reports as the runner does.
 // Host side; the tests themselves run in the machine. Exit status: 0, 1 (a test failed), 2 (packages are missing, wrong usage).
-// Usage: node build/test/machine/run.js [part of a file's path ...], or --run <script> [argument ...] for another program of the
-// project's; TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
+// Usage: node build/test/machine/run.js [part of a file's path ...], or [--parallel] --run <script> [argument ...] for another program of
+// the project's; TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
 
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -24,14 +24,13 @@ const BATCH_FILES = 12;
 
 /**
  * Files that are about what runs at the same time: vCPUs beside each other, beside a harvest, a kick, a change of the slots. They get
- * a machine of two processors, and it gets two of the host's. All others get a machine of one processor: threads that interrupt
- * each other's processors cost the emulation a third of its time, and a file that makes vCPUs run in turn tests the same. In this
- * order: long ones first.
+ * a machine of two processors. All others get a machine of one: threads that interrupt each other's processors cost the emulation a
+ * third of its time, and a file that makes vCPUs run in turn tests the same. In this order: long ones first.
  */
 const CONCURRENT = ['soak', 'ring', 'running', 'pause', 'stop', 'vcpu-count', 'storm', 'shared-counter', 'watch'];
 
-/** How many emulated processors run at once: the host's, but no more memory and disk than a few machines take. */
-const PROCESSORS = Math.max(1, Math.min(4, availableParallelism()));
+/** How many machines run at once: each takes one of the host's processors; no more memory and disk than a few machines take. */
+const MACHINES = Math.max(1, Math.min(4, availableParallelism()));
 
 /** Signs of life come every two seconds; a busy host may hold them up. */
 const SILENCE_SECONDS = 60;
@@ -107,13 +106,13 @@ function selectFiles(): string[] {
   return files;
 }
 
-/** Only where another processor may be executing what the kernel patches: hold-kvm.ts says more. */
+/** Only where another processor may be executing, at that very moment, what the kernel patches: hold-kvm.ts says more. */
 const HOLD_KVM = `node build/test/machine/hold-kvm.js > /tmp/held &
 until [ -s /tmp/held ]; do kill -0 $! || exit 1; sleep 0.2; done`;
 
 /** The script that the machine runs. A missing /dev/kvm, or a ring that does not work, is a failure there, never a skip. */
 const job = (
-  processors: number,
+  parallel: boolean,
   script: string,
   args: readonly string[],
 ) => `export PATH=/usr/bin:/bin HOME=/tmp TMPDIR=/tmp
@@ -121,7 +120,7 @@ export REQUIRE_KVM=1 TEST_REPORT=/dev/ttyS1 TEST_TIMEOUT_SECONDS=${timeoutSecond
 export REQUIRE_SOURCES=bitmap,ring,host
 set -o pipefail
 cd /project
-${processors > 1 ? HOLD_KVM : ''}
+${parallel ? HOLD_KVM : ''}
 node ${[script, ...args].map(word => `'${word.replaceAll("'", "'\\''")}'`).join(' ')} 2>&1 | cat
 exit $?
 `;
@@ -144,10 +143,18 @@ for (const [signal, status] of [
 let started = 0;
 const losses: string[] = [];
 
-/** Starts a machine of so many processors that runs `script`; prints what is to be known about it. */
+interface Work {
+  readonly name: string;
+  readonly processors: number;
+  readonly parallel: boolean;
+  readonly script: string;
+  readonly args: readonly string[];
+}
+
+/** Starts a machine that runs `script`; prints what is to be known about it. */
 async function runMachine(
   parts: Parts,
-  { name, processors, script, args }: { name: string; processors: number; script: string; args: readonly string[] },
+  { name, processors, parallel, script, args }: Work,
   onOutcome: (outcome: Outcome) => void,
 ): Promise<{ end: MachineEnd; consoleLog: string }> {
   started += 1;
@@ -155,7 +162,8 @@ async function runMachine(
   const end = await runEmulatedMachine({
     parts,
     processors,
-    job: job(processors, script, args),
+    parallel,
+    job: job(parallel, script, args),
     consoleLog,
     silenceSeconds: SILENCE_SECONDS,
     outcomeSeconds: timeoutSeconds + SILENCE_SECONDS,
@@ -177,21 +185,22 @@ async function runTests(parts: Parts, files: readonly string[]): Promise<number>
   const begin = performance.now();
   const concurrent = new Set(CONCURRENT.flatMap(part => files.filter(file => file.includes(part))));
   const batches = [
-    ...split([...concurrent], BATCH_FILES, 1).map(batch => ({ files: batch, size: 2 })),
+    ...split([...concurrent], BATCH_FILES, MACHINES).map(batch => ({ files: batch, processors: 2 })),
     ...split(
       files.filter(file => !concurrent.has(file)),
       BATCH_FILES,
-      PROCESSORS,
-    ).map(batch => ({ files: batch, size: 1 })),
+      MACHINES,
+    ).map(batch => ({ files: batch, processors: 1 })),
   ];
   const outcomes: Outcome[] = [];
-  await runInRoom(batches, PROCESSORS, async batch => {
+  await runInRoom(batches, MACHINES, async batch => {
     const number = batches.indexOf(batch) + 1;
     const result = await runBatch(batch.files, async (open, attempt, onOutcome) => {
       const again = attempt > 0 ? `, start ${attempt + 1}` : '';
-      const name = `machine ${number} of ${batches.length}${again}, ${open.length} files on ${batch.size} processors`;
-      const what = { name, processors: batch.size, script: 'build/test/runner.js', args: open };
-      return (await runMachine(parts, what, onOutcome)).end;
+      const name = `machine ${number} of ${batches.length}${again}, ${open.length} files on ${batch.processors} processors`;
+      const { processors } = batch;
+      const work = { name, processors, parallel: false, script: 'build/test/runner.js', args: open };
+      return (await runMachine(parts, work, onOutcome)).end;
     });
     for (const outcome of result.outcomes) {
       // What no machine answered for has not been printed yet.
@@ -206,10 +215,10 @@ async function runTests(parts: Parts, files: readonly string[]): Promise<number>
 }
 
 /** Runs one program of the project's and prints what it printed. The process's exit status: the program's. */
-async function runProgram(parts: Parts, script: string, args: readonly string[]): Promise<number> {
+async function runProgram(parts: Parts, parallel: boolean, script: string, args: readonly string[]): Promise<number> {
   for (let attempt = 0; attempt <= RESTARTS_MAX; attempt++) {
     const name = `machine with ${script}${attempt > 0 ? `, start ${attempt + 1}` : ''}`;
-    const { end, consoleLog } = await runMachine(parts, { name, processors: 2, script, args }, () => {});
+    const { end, consoleLog } = await runMachine(parts, { name, processors: 2, parallel, script, args }, () => {});
     if (end.kind === 'lost') continue;
     console.log(readFileSync(consoleLog, 'utf8').replaceAll('\r', '').trimEnd());
     return end.status;
@@ -219,13 +228,17 @@ async function runProgram(parts: Parts, script: string, args: readonly string[])
 }
 
 const busybox = requirePrograms();
-const [option, script, ...args] = process.argv.slice(2);
+const parallel = process.argv[2] === '--parallel';
+const [option, script, ...args] = process.argv.slice(parallel ? 3 : 2);
 if (option === '--run') {
   if (script === undefined || !existsSync(script)) {
     console.error(`machine: --run needs a compiled program of the project's; there is no ${script ?? 'name of one'}`);
     process.exit(2);
   }
-  process.exitCode = await runProgram(buildParts(busybox), script, args);
+  process.exitCode = await runProgram(buildParts(busybox), parallel, script, args);
+} else if (parallel) {
+  console.error('machine: --parallel goes with --run: tests run on machines whose processors take turns');
+  process.exit(2);
 } else {
   const files = selectFiles();
   process.exitCode = await runTests(buildParts(busybox), files);
