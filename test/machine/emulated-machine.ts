@@ -35,7 +35,8 @@ export interface MachineOptions {
  * no_timer_check: on a busy host the kernel finds no timer interrupt in time, and panics.
  * tsc=reliable: all emulated processors count the same ticks. Without it the kernel takes each time from an emulated device.
  */
-const COMMAND_LINE = 'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off tsc=reliable no_timer_check';
+const COMMAND_LINE =
+  'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off tsc=reliable no_timer_check';
 
 const disk = (id: string, file: string) => [
   '-drive',
