@@ -244,6 +244,11 @@ export class VcpuGroup {
     }
   }
 
+  /** CLOCK_MONOTONIC of vCPU 0's first entry into the guest, ns; 0: none yet. */
+  firstEntryNs(): number {
+    return this.#stats[0]?.firstEntryNs ?? 0;
+  }
+
   stats(): VcpuStatsSnapshot[] {
     return this.#stats.map(words => words.snapshot());
   }

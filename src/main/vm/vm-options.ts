@@ -5,6 +5,9 @@ import { describeDevice, describeTable } from '../../../shared/device-table.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import { toU64, type U64 } from '../../../shared/units.ts';
+import type { KvmImage } from '../images/image.ts';
+import type { ImageSource } from '../images/image-file.ts';
+import { LINUX_CMDLINE, linux } from '../images/linux.ts';
 import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty-selection.ts';
 import type { MemoryOptions } from '../memory/options.ts';
 import type { Engine } from './engine.ts';
@@ -23,6 +26,13 @@ export interface VirtualMachineOptions {
   readonly vcpus: number;
   /** Default 'auto': KVM where its device can be opened, the host engine otherwise; `vm.engineReason` says why. */
   readonly engine?: Engine | 'auto';
+  /**
+   * A Linux kernel to load, as linux() takes it: create() is then followed by load(). `cmdline`: default `console=ttyS0 panic=-1`, the
+   * kernel's messages on `vm.console` and a reset when it panics.
+   */
+  readonly kernel?: ImageSource;
+  readonly initrd?: ImageSource;
+  readonly cmdline?: string;
   /** True or an object: on from the start. The source 'ring' can be had here alone. */
   readonly dirtyTracking?: boolean | DirtyTrackingOptions;
   readonly devices?: readonly (Device | DeviceSpec)[];
@@ -43,6 +53,9 @@ export interface VirtualMachineOptions {
 const KNOWN = [
   'memory',
   'vcpus',
+  'kernel',
+  'initrd',
+  'cmdline',
   'engine',
   'dirtyTracking',
   'devices',
@@ -68,6 +81,8 @@ export interface CheckedOptions {
   readonly affinity: readonly (readonly number[])[] | undefined;
   readonly onDebug: ((event: DebugEvent) => void | Promise<void>) | undefined;
   readonly trace: boolean;
+  /** Loaded by create(). */
+  readonly image: KvmImage | undefined;
 }
 
 export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
@@ -102,7 +117,16 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
     affinity: checkAffinity(options.affinity, vcpus),
     onDebug,
     trace,
+    image: linuxImage(options),
   };
+}
+
+function linuxImage(options: VirtualMachineOptions): KvmImage | undefined {
+  const { kernel, initrd, cmdline = LINUX_CMDLINE } = options;
+  if (kernel !== undefined) return linux({ kernel, cmdline, ...(initrd === undefined ? {} : { initrd }) });
+  for (const name of ['initrd', 'cmdline'] as const)
+    if (options[name] !== undefined) throw outOfRange(name, 'given with a kernel', 'none');
+  return undefined;
 }
 
 /** `ERR_TOO_MANY_VCPUS`. */
