@@ -28,7 +28,18 @@ const BATCH_FILES = 12;
  * each other's processors cost the emulation a third of its time, and a file that makes vCPUs run in turn tests the same. In this
  * order: long ones first.
  */
-const CONCURRENT = ['soak', 'ring', 'running', 'pause', 'stop', 'vcpu-count', 'storm', 'shared-counter', 'watch'];
+const CONCURRENT = [
+  'soak',
+  'linux-',
+  'ring',
+  'running',
+  'pause',
+  'stop',
+  'vcpu-count',
+  'storm',
+  'shared-counter',
+  'watch',
+];
 
 /** How many emulated processors run at once: the host's, but no more memory and disk than a few machines take. */
 const PROCESSORS = Math.max(1, Math.min(4, availableParallelism()));
