@@ -35,6 +35,7 @@
         'lab/sync_kernels.c',
         'sys/affinity.cc',
         'sys/bitmap.cc',
+        'sys/discard.cc',
         'sys/event_fd.cc',
         'sys/fault.cc',
         'sys/hand_over.cc',

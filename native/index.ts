@@ -232,6 +232,11 @@ export interface NativeAddon {
   addressOf(buffer: SharedArrayBuffer): bigint;
   /** MADV_POPULATE_WRITE over [offset, offset + length) on `threads` threads; blocks. */
   prefault(buffer: SharedArrayBuffer, offset: number, length: number, threads: number): void;
+  /**
+   * Gives the pages [offset, offset + length) back to the host: they read as zeroes. Whole pages, of memory that mapMemory() made of
+   * 'anonymous' or, with `shared`, of 'memfd'; bounds and alignment are re-checked, the kind is the caller's to know.
+   */
+  discard(buffer: SharedArrayBuffer, offset: number, length: number, shared: boolean): void;
   /** memset on a shared buffer. Bounds re-checked. */
   fill(view: Uint8Array | DataView, offset: number, length: number, value: number): void;
   /** memmove between shared or plain views. Bounds re-checked. */

@@ -65,6 +65,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<CountGarbage>("countGarbage"),
       Function<AddressOf>("addressOf"),
       Function<Prefault>("prefault"),
+      Function<Discard>("discard"),
       Function<Fill>("fill"),
       Function<Copy>("copy"),
       Function<TakeMarks>("takeMarks"),
