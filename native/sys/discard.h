@@ -10,9 +10,9 @@
 namespace sys {
 
 /**
- * [data, data + size), page-aligned, reads as zeroes from now on and holds no memory until it is written again. Private anonymous
- * memory: MADV_DONTNEED. `shared` memory of a memfd: MADV_REMOVE, which takes the pages out of the file, for all of its
- * mappings. EINVAL for locked memory and for parts of explicit huge pages.
+ * [data, data + size), page-aligned, reads as zeroes from now on and holds no memory until it is written again. Private
+ * anonymous memory: MADV_DONTNEED. `shared` memory of a memfd: MADV_REMOVE, which takes the pages out of the file, for
+ * all of its mappings. EINVAL for locked memory and for parts of explicit huge pages.
  */
 Result<void> Discard(void* data, size_t size, bool shared);
 
