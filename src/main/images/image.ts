@@ -4,11 +4,14 @@
 import type { Device, DeviceSpec } from '../../../shared/device.ts';
 import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
 import type { KvmMemory } from '../memory/kvm-memory.ts';
+import type { Hardware } from './hardware.ts';
 
 /** What a loader may use. */
 export interface LoadTarget {
   readonly memory: KvmMemory;
   readonly vcpus: number;
+  /** Devices that the VM has, for images that tell their guests: they come before those that the image was made with. */
+  readonly hardware?: Pick<Hardware, 'virtio'>;
 }
 
 /**
@@ -51,3 +54,13 @@ export interface ProgramImage {
 }
 
 export type Image = KvmImage | ProgramImage;
+
+/** By its shape: an image may be the user's own. */
+export function isImage(image: unknown): boolean {
+  if (typeof image !== 'object' || image === null) return false;
+  const { engine, load, source } = image as { engine?: unknown; load?: unknown; source?: unknown };
+  return (
+    (engine === 'kvm' && typeof load === 'function') ||
+    (engine === 'host' && typeof source === 'object' && source !== null)
+  );
+}

@@ -49,7 +49,7 @@ export interface LinuxOptions {
   readonly cmdline?: string;
   /** Default 'auto': an ELF kernel by its PVH note where it has one; all else by the 64-bit boot protocol. */
   readonly entry?: LinuxEntry;
-  /** The devices that the guest is told about. Default: a serial port at 0x3f8. */
+  /** The devices that the guest is told about, besides the virtio devices that the VM was made with. Default: a serial port at 0x3f8. */
   readonly hardware?: Hardware;
 }
 
@@ -102,7 +102,9 @@ export function linux(options: LinuxOptions): KvmImage {
           { info: { size: text.byteLength - 1, most: kernel.cmdlineMax } },
         );
       }
-      return place(target, kernel, { initrd, cmdline: text, hardware });
+      // What the VM has comes first: its first disk is the guest's first.
+      const virtio = [...(target.hardware?.virtio ?? []), ...hardware.virtio];
+      return place(target, kernel, { initrd, cmdline: text, hardware: checkHardware({ ...hardware, virtio }) });
     },
   };
 }

@@ -13,11 +13,11 @@ import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
 import { sumStats } from '../../../shared/vcpu-stats.ts';
 import { type SerialConsole, type SerialPort, serialPort } from '../devices/serial.ts';
-import type { Image, KvmImage } from '../images/image.ts';
-import { RING_ENTRIES_DEFAULT, refuseImpossible } from '../memory/dirty-selection.ts';
+import { type Image, isImage, type KvmImage } from '../images/image.ts';
 import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
 import { BootClock, type BootMarks } from './boot-clock.ts';
+import { chooseRing } from './choose-ring.ts';
 import { DirtyLimiter } from './dirty-limit.ts';
 import { type DirtyRate, type DirtyRateOptions, dirtyRate } from './dirty-rate.ts';
 import type { SharesHost } from './dirty-shares.ts';
@@ -102,6 +102,7 @@ export class VirtualMachine {
       kvm,
       affinity: options.affinity,
       trace: options.trace,
+      bus: options.bus,
       events: this.#events(),
     });
     this.#limiter = new DirtyLimiter({
@@ -115,8 +116,9 @@ export class VirtualMachine {
    * Makes a VM: its memory, its threads, and on the kvm engine its descriptor. vCPUs are created by load() (or by the first
    * access to a register). With a `kernel` it is loaded too.
    * @throws TypeError, RangeError for wrong options; `ERR_KVM_UNAVAILABLE`, `ERR_KVM_PERMISSION`, `ERR_KVM_VERSION`,
-   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; with a
-   *   `kernel`, what load() throws; nothing is left behind then.
+   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; for disks
+   *   `ERR_IMAGE_READ` (errno), `ERR_IMAGE_FORMAT`; for virtio devices `ERR_DEVICE_HANDLER`; with a `kernel`, what load() throws; nothing
+   *   is left behind then.
    */
   static create(options: VirtualMachineOptions): Promise<VirtualMachine> {
     return traces.create.promise(
@@ -254,13 +256,17 @@ export class VirtualMachine {
         `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`,
       );
     }
-    const { devices } = this.#options;
+    const { devices, bus } = this.#options;
     const own = devices.map(describeDevice);
     const port = this.#serialPort(image);
     const extra = [...(image.devices ?? []), ...(port === undefined ? [] : [port])].filter(
       device => !own.some(entry => devicesOverlap(entry, describeDevice(device))),
     );
-    const boots = await image.load({ memory: this.memory, vcpus: this.vcpus.length });
+    const boots = await image.load({
+      memory: this.memory,
+      vcpus: this.vcpus.length,
+      hardware: { virtio: bus.hardware },
+    });
     if (boots.length !== this.vcpus.length)
       throw new HypervisorError(
         'ERR_IMAGE_FORMAT',
@@ -270,6 +276,7 @@ export class VirtualMachine {
     await this.#orFinish(
       (async () => {
         if (image.platform === 'pc') this.#kvm?.createPlatform();
+        if (this.#kvm !== undefined) bus.connect(this.#kvm.vm, image.platform === 'pc');
         if (port !== undefined && extra.includes(port)) this.#port = port;
         await this.#group.connect([...devices, ...extra], { boots });
       })(),
@@ -316,7 +323,7 @@ export class VirtualMachine {
 
   /**
    * Takes all vCPUs out of the guest, between two instructions; resolves when they are. A program (host engine) is paused at its next
-   * exit or checkpoint. An access that a device on another thread is handling is waited for. Idempotent.
+   * exit or checkpoint. An access that a device on another thread is handling is waited for, and so is what disks have in flight. Idempotent.
    * @throws `ERR_STATE` unless the VM runs or is paused, also when it ends meanwhile
    */
   pause(): Promise<void> {
@@ -588,34 +595,6 @@ export class VirtualMachine {
     if (runner === undefined) throw new RangeError(`no vCPU ${index}`);
     return runner;
   }
-}
-
-/**
- * Entries of the dirty rings that the VM is to be made with; undefined: none. Refuses a source that this VM could not have before
- * anything is made. @throws `ERR_DIRTY_SOURCE`, `ERR_VM_NOT_ATTACHED`
- */
-function chooseRing({ dirtyTracking }: CheckedOptions, { engine, reason }: EngineChoice): number | undefined {
-  if (dirtyTracking === false) return undefined;
-  const { source = 'auto', ringEntries = RING_ENTRIES_DEFAULT } = dirtyTracking;
-  if (engine === 'host' && (source === 'bitmap' || source === 'ring')) {
-    throw new HypervisorError(
-      'ERR_DIRTY_SOURCE',
-      `dirty source '${source}' is KVM's, and this VM has engine 'host' (${reason}): use 'auto'`,
-    );
-  }
-  const wantsRing = source === 'ring';
-  refuseImpossible(source, engine === 'host' ? undefined : wantsRing ? 'ring' : 'bitmap');
-  return wantsRing ? ringEntries : undefined;
-}
-
-/** By its shape: an image may be the user's own. */
-function isImage(image: unknown): boolean {
-  if (typeof image !== 'object' || image === null) return false;
-  const { engine, load, source } = image as { engine?: unknown; load?: unknown; source?: unknown };
-  return (
-    (engine === 'kvm' && typeof load === 'function') ||
-    (engine === 'host' && typeof source === 'object' && source !== null)
-  );
 }
 
 /** Asked twice, with an await between: a function, so that the compiler does not believe the first answer. */

@@ -12,6 +12,8 @@ import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty
 import type { MemoryOptions } from '../memory/options.ts';
 import type { Engine } from './engine.ts';
 import { VcpuPool } from './vcpu-pool.ts';
+import { VirtioBus } from './virtio-bus.ts';
+import { checkVirtio, VIRTIO_OPTIONS, type VirtioOptions } from './virtio-options.ts';
 
 /** The number of vCPUs that the control block is ever made for; KVM's own limit is asked later. */
 const VCPUS_MAX = 4096;
@@ -19,7 +21,7 @@ const VCPUS_MAX = 4096;
 const DEADLINE_MAX_MS = 2_147_483_647;
 
 /** What `vm.create` takes. */
-export interface VirtualMachineOptions {
+export interface VirtualMachineOptions extends VirtioOptions {
   /** Bytes of RAM, or KvmMemory's options with the `size` among them. RAM above 3 GiB continues at 4 GiB. */
   readonly memory: U64 | (MemoryOptions & { readonly size: U64 });
   /** 1 or more; more than the machine has cores is fine. */
@@ -59,6 +61,7 @@ const KNOWN = [
   'engine',
   'dirtyTracking',
   'devices',
+  ...VIRTIO_OPTIONS,
   'pool',
   'signal',
   'deadlineMs',
@@ -75,6 +78,8 @@ export interface CheckedOptions {
   readonly engine: Engine | 'auto';
   readonly dirtyTracking: false | DirtyTrackingOptions;
   readonly devices: readonly (Device | DeviceSpec)[];
+  /** Of the virtio devices. */
+  readonly bus: VirtioBus;
   readonly pool: VcpuPool | undefined;
   readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number | undefined;
@@ -104,13 +109,15 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (onDebug !== undefined && typeof onDebug !== 'function') throw invalidType('onDebug', 'a function', onDebug);
   if (typeof trace !== 'boolean') throw invalidType('trace', 'a boolean', trace);
   if (!Array.isArray(devices)) throw invalidType('devices', 'an array', devices);
-  describeTable(devices.map(describeDevice));
+  const bus = new VirtioBus(checkVirtio(options));
+  describeTable([...devices.map(describeDevice), ...bus.entries]);
   return {
     ...checkMemory(options.memory),
     vcpus,
     engine,
     dirtyTracking: checkTracking(options.dirtyTracking),
     devices,
+    bus,
     pool,
     signal,
     deadlineMs,

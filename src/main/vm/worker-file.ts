@@ -4,9 +4,15 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../../../native/index.ts';
 
-export type WorkerName = 'vcpu-worker' | 'io-worker' | 'lab-actor-worker' | 'lab/gate-device';
+export type WorkerName =
+  | 'vcpu-worker'
+  | 'io-worker'
+  | 'lab-actor-worker'
+  | 'lab/gate-device'
+  | 'virtio-blk-device'
+  | 'virtio-rng-device';
 
-/** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads. */
+/** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads or the I/O worker. */
 export function workerFile(name: WorkerName): URL {
   return distFile(`workers/${name}.js`);
 }
