@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { nodeKvm } from '../command.ts';
+import { nodeKvm, runScript } from '../command.ts';
 import { BZIMAGE, GUEST_INITRD, initrdWith, linuxSuite, VMLINUX } from '../linux-guest.ts';
 
 const test = linuxSuite('linux by the command');
@@ -40,6 +40,15 @@ test('a panic: status 1, said plainly', async () => {
   const { status, stderr } = await nodeKvm(['run', '--kernel', VMLINUX, '--initrd', initrd(job)]);
   assert.is(status, 1, stderr);
   assert.match(stderr, /node-kvm: kernel panic of vCPU 0/);
+});
+
+test('the example linux-shell does the same through the API', async () => {
+  const { status, stdout, stderr } = await runScript('build/examples/linux-shell.js', [VMLINUX, GUEST_INITRD, '1'], {
+    input: 'echo product=$((6 * 7))\npoweroff -f\n',
+  });
+  assert.is(status, 0, stderr + stdout);
+  assert.match(stdout, /^product=42\r?$/m);
+  assert.match(stderr, /its first process ran after \d+ ms/);
 });
 
 test.run();
