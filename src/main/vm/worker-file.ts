@@ -9,8 +9,12 @@ export type WorkerName =
   | 'io-worker'
   | 'lab-actor-worker'
   | 'lab/gate-device'
+  | 'virtio-balloon-device'
   | 'virtio-blk-device'
-  | 'virtio-rng-device';
+  | 'virtio-console-device'
+  | 'virtio-net-device'
+  | 'virtio-rng-device'
+  | 'virtio-vsock-device';
 
 /** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads or the I/O worker. */
 export function workerFile(name: WorkerName): URL {
