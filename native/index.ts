@@ -163,6 +163,12 @@ export interface NativeEventWaiter {
   close(): void;
 }
 
+/** Events that call back from a thread's event loop. Keeps them open, and the thread alive. */
+export interface NativeEventWatcher {
+  /** No callback any more. Idempotent; one that is collected is closed. */
+  close(): void;
+}
+
 /** A vCPU. Created, driven and closed on one thread, its own. */
 export interface NativeVcpu {
   readonly fd: number;
@@ -232,6 +238,11 @@ export interface NativeAddon {
   addressOf(buffer: SharedArrayBuffer): bigint;
   /** MADV_POPULATE_WRITE over [offset, offset + length) on `threads` threads; blocks. */
   prefault(buffer: SharedArrayBuffer, offset: number, length: number, threads: number): void;
+  /**
+   * Gives the pages [offset, offset + length) back to the host: they read as zeroes. Whole pages, of memory that mapMemory() made of
+   * 'anonymous' or, with `shared`, of 'memfd'; bounds and alignment are re-checked, the kind is the caller's to know.
+   */
+  discard(buffer: SharedArrayBuffer, offset: number, length: number, shared: boolean): void;
   /** memset on a shared buffer. Bounds re-checked. */
   fill(view: Uint8Array | DataView, offset: number, length: number, value: number): void;
   /** memmove between shared or plain views. Bounds re-checked. */
@@ -271,6 +282,16 @@ export interface NativeAddon {
   attachEventFd(id: number): NativeEventFd;
   /** @throws `ERR_SYSCALL` (EEXIST: an event is there twice) */
   createEventWaiter(events: readonly NativeEventFd[]): NativeEventWaiter;
+  /**
+   * Calls `callback` from the calling thread's event loop with the index of each event that is signalled: once for all the signals since its last call, the counter stays
+   * as it is. What it throws is an uncaught exception. Ends with the thread, whatever ends that. @throws `ERR_SYSCALL` (EEXIST: an event is there twice)
+   */
+  watchEvents(events: readonly NativeEventFd[], callback: (index: number) => void): NativeEventWatcher;
+  /**
+   * fallocate(FALLOC_FL_PUNCH_HOLE), on a thread of libuv's: bytes of the file become zeroes that take no room, its size stays. Resolves to false where the file
+   * system has no holes; rejects with `ERR_SYSCALL`. SAFETY: `fd` is not closed until the promise has settled; that is upon the caller.
+   */
+  punchHole(fd: number, position: number, length: number): Promise<boolean>;
   openSystem(path: string): NativeSystem;
   /** Dups `fd` (F_DUPFD_CLOEXEC); ERR_NOT_A_VM when it is not a KVM VM's descriptor. */
   attachVm(fd: number): NativeVm;

@@ -18,6 +18,8 @@ export interface DeviceEntry {
   readonly mmio?: { readonly base: number; readonly length: number };
   readonly url?: string;
   readonly state?: SharedArrayBuffer;
+  /** Registers of the VM's virtio device of this index. */
+  readonly virtio?: number;
 }
 
 /** What a DeviceTable is made of, for other threads: all ports share one table in shared memory. */

@@ -21,7 +21,8 @@ export interface MmioRange {
 export type DeviceValue = number | bigint;
 
 /** How a device may end the VM. */
-export type EndRequest = 'power-off' | 'reset';
+export const END_REQUESTS = ['power-off', 'reset', 'panic'] as const;
+export type EndRequest = (typeof END_REQUESTS)[number];
 
 /** Who accesses, and what a handler may ask for besides answering. Valid during the call only. */
 export interface DeviceAccess {

@@ -43,7 +43,7 @@ export interface MemoryPlatform {
 }
 
 /** One region of guest RAM, as `regions()` returns it: a copy, not a live object. */
-export type MemoryRegion = Omit<RegionDescriptor, 'marks' | 'summary' | 'watch' | 'guestReadOnly'>;
+export type MemoryRegion = Omit<RegionDescriptor, 'marks' | 'summary' | 'watch' | 'guestReadOnly' | 'reclaim'>;
 
 // Up to LOOP_BYTES a loop beats a call of a method, which costs a fixed 50 to 100 ns; from NATIVE_COPY_BYTES on the C
 // library's memmove beats TypedArray.prototype.set on shared memory. (`fill` on shared memory never wins.)
@@ -154,7 +154,8 @@ export class GuestMemory {
   /** All regions, ascending by guest address. */
   regions(): MemoryRegion[] {
     return this.table.regions.map(
-      ({ marks: _marks, summary: _summary, watch: _watch, guestReadOnly: _guest, ...region }) => region,
+      ({ marks: _marks, summary: _summary, watch: _watch, guestReadOnly: _guest, reclaim: _reclaim, ...region }) =>
+        region,
     );
   }
 
@@ -378,6 +379,11 @@ export class GuestMemory {
     if (!Number.isSafeInteger(addr + length) || addr < 0 || length <= 0) return false;
     const spans = this.#table.cover(addr, length);
     return typeof spans !== 'number' && !(write && spans.some(each => each.readOnly));
+  }
+
+  /** @internal The spans that [addr, addr + length), writable RAM, lies in. @throws as `write` */
+  spans(addr: number, length: number): readonly Span[] {
+    return this.#cover(this.#range(addr, length), length, true);
   }
 
   /** Atomic operations by guest physical address. */

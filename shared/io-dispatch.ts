@@ -2,7 +2,7 @@
 // devices that live there; the main thread and the I/O worker use it on the same page for an exit that was handed over.
 // Pure. The hot path: numbers only (bigint for 8-byte MMIO), one DataView made once, nothing allocated.
 
-import type { DeviceAccess, DeviceHandlers, DeviceValue } from './device.ts';
+import { type DeviceAccess, type DeviceHandlers, type DeviceValue, END_REQUESTS } from './device.ts';
 import type { DeviceTable } from './device-table.ts';
 import { HypervisorError, isHypervisorError, messageOf, outOfRange } from './errors.ts';
 import { KVM_EXIT, KVM_EXIT_IO, KVM_RUN } from './generated/kvm-abi.ts';
@@ -32,7 +32,7 @@ export class IoDispatch {
     this.#access = {
       vcpu: access.vcpu,
       end: reason => {
-        if (reason !== 'power-off' && reason !== 'reset') throw outOfRange('reason', "'power-off' or 'reset'", reason);
+        if (!END_REQUESTS.includes(reason)) throw outOfRange('reason', "'power-off', 'reset' or 'panic'", reason);
         access.end(reason);
       },
     };

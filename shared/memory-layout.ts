@@ -56,9 +56,14 @@ export interface RegionDescriptor {
   readonly wasm?: WasmMemory;
   /** The guest may not write although the API may: `registerSlot` with KVM_MEM_READONLY. */
   readonly guestReadOnly?: true;
+  /** @internal How its pages can be given back to the host; absent: they cannot (external memory, files, WebAssembly, explicit huge pages). */
+  readonly reclaim?: Reclaim;
   /** @internal What of it is watched, if anything; all of its pages are then. */
   readonly watch?: WatchDescriptor;
 }
+
+/** What a region's memory is, where it is the library's own: private anonymous memory, or a memfd's. */
+export type Reclaim = 'anonymous' | 'memfd';
 
 /** Which bytes of a region are watched, and whom to tell (watched-span.ts). */
 export interface WatchDescriptor {

@@ -5,6 +5,7 @@ import type { DeviceTableDescription } from './device-table.ts';
 import type { DebugEvent } from './exits.ts';
 import type { MemoryHandle } from './memory-layout.ts';
 import type { Regs, Sregs } from './vcpu-state.ts';
+import type { VirtioEvents, VirtioSetup } from './virtio/module.ts';
 import type { WireError } from './wire-error.ts';
 
 /** Names of the vCPU states that travel as bytes (KVM_GET_x / KVM_SET_x). */
@@ -89,13 +90,22 @@ export interface IoWorkerData {
   readonly control: SharedArrayBuffer;
   readonly vcpus: number;
   readonly memory: MemoryHandle;
+  readonly virtio: readonly VirtioSetup[];
+}
+
+/** Whose exits it serves, and for which devices. */
+export interface IoServing {
   readonly devices: DeviceTableDescription;
   readonly runBuffers: readonly SharedArrayBuffer[];
 }
 
-/** What the I/O worker reports. */
+/** What it is asked; all but 'end' are answered by 'done' or 'failed'. */
+export type IoWorkerRequest = ({ readonly type: 'serve' } & IoServing) | { readonly type: 'pause' | 'resume' | 'end' };
+
+/** What the I/O worker reports. `vcpu` undefined: not in an exit. */
 export type IoWorkerMessage =
-  | { readonly type: 'ready' }
+  | { readonly type: 'opened'; readonly virtio: readonly VirtioEvents[] }
+  | { readonly type: 'done' }
   | { readonly type: 'failed'; readonly error: WireError }
-  | { readonly type: 'error'; readonly vcpu: number; readonly error: WireError }
+  | { readonly type: 'error'; readonly vcpu: number | undefined; readonly error: WireError }
   | { readonly type: 'end'; readonly vcpu: number; readonly reason: EndRequest };

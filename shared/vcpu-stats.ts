@@ -56,6 +56,11 @@ export class VcpuStatsWords {
     this.#words[VCPU_STATS.lastReturnNs] = 0n;
   }
 
+  /** CLOCK_MONOTONIC, ns, of the first entry into KVM_RUN; 0 before it, and on the host engine. */
+  get firstEntryNs(): number {
+    return Number(this.#words[VCPU_STATS.firstEntryNs] ?? 0n);
+  }
+
   countUnclaimed(): void {
     this.#own[UNCLAIMED] = (this.#own[UNCLAIMED] ?? 0) + 1;
   }

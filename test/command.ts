@@ -22,6 +22,8 @@ export interface CommandOptions {
   /** The same of standard error. */
   readonly onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
   readonly timeoutMs?: number;
+  /** What standard input has. Default: nothing. */
+  readonly input?: string;
 }
 
 /** Runs `script` (from the root) with Node. */
@@ -29,8 +31,11 @@ export function runScript(script: string, args: readonly string[], options: Comm
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [fromRoot(script), ...args], {
       env: { ...process.env, ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
+    // A command that reads nothing may have ended before.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -8,6 +8,8 @@
 #include "binding/errors.h"
 #include "binding/event_fd_handle.h"
 #include "binding/event_waiter_handle.h"
+#include "binding/event_watcher_handle.h"
+#include "binding/hole.h"
 #include "binding/lab.h"
 #include "binding/memory.h"
 #include "binding/page_tracker_handle.h"
@@ -55,6 +57,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->page_tracker_prototype = PageTrackerHandle::Prototype(env);
   data->event_fd_prototype = EventFdHandle::Prototype(env);
   data->event_waiter_prototype = EventWaiterHandle::Prototype(env);
+  data->event_watcher_prototype = EventWatcherHandle::Prototype(env);
 
   const napi_property_descriptor functions[] = {
       {"pageSize", nullptr, nullptr, nullptr, nullptr, Napi::Number::New(env, static_cast<double>(sys::PageSize())),
@@ -65,6 +68,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<CountGarbage>("countGarbage"),
       Function<AddressOf>("addressOf"),
       Function<Prefault>("prefault"),
+      Function<Discard>("discard"),
       Function<Fill>("fill"),
       Function<Copy>("copy"),
       Function<TakeMarks>("takeMarks"),
@@ -75,6 +79,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       Function<EventFdHandle::Create>("createEventFd"),
       Function<EventFdHandle::Attach>("attachEventFd"),
       Function<EventWaiterHandle::Create>("createEventWaiter"),
+      Function<EventWatcherHandle::Create>("watchEvents"),
+      Function<PunchHole>("punchHole"),
       Function<SystemHandle::Open>("openSystem"),
       Function<VmHandle::Attach>("attachVm"),
       Function<VcpuHandle::Create>("createVcpu"),

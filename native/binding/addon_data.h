@@ -25,6 +25,7 @@ struct AddonData {
   Napi::ObjectReference page_tracker_prototype;
   Napi::ObjectReference event_fd_prototype;
   Napi::ObjectReference event_waiter_prototype;
+  Napi::ObjectReference event_watcher_prototype;
   /** This thread's, when it has one. */
   sys::Heartbeat heartbeat;
 

@@ -1,4 +1,4 @@
-// mapMemory, wrapExternal, addressOf, prefault, fill, copy: bounds are checked here, work is done in sys/.
+// mapMemory, wrapExternal, addressOf, prefault, discard, fill, copy: bounds are checked here, work is done in sys/.
 
 #include "binding/memory.h"
 
@@ -9,6 +9,7 @@
 #include "binding/errors.h"
 #include "binding/shared_buffer.h"
 #include "binding/values.h"
+#include "sys/discard.h"
 #include "sys/mapping.h"
 #include "sys/prefault.h"
 #include "sys/proc_maps.h"
@@ -211,6 +212,21 @@ Napi::Value Prefault(const Napi::CallbackInfo& info) {
     return ThrowRange(info.Env(), OutOfBounds("prefault", offset, length, memory.size()));
   // Whole pages: EINVAL from the kernel otherwise.
   return UndefinedOrThrow(info.Env(), sys::Prefault(memory.data() + offset, length, threads));
+}
+
+Napi::Value Discard(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint8_t> memory = args.Shared(0, "buffer");
+  const uint64_t offset = args.Integer(1, "offset");
+  const uint64_t length = args.Integer(2, "length");
+  const bool shared = args.Boolean(3, "shared");
+  if (args.failed()) return {};
+  if (!InBounds(offset, length, memory.size()))
+    return ThrowRange(info.Env(), OutOfBounds("discard", offset, length, memory.size()));
+  // The kernel would round the length up, beyond what was checked.
+  if (offset % sys::PageSize() != 0 || length % sys::PageSize() != 0)
+    return ThrowRange(info.Env(), "discard: " + Hex(length) + " bytes at " + Hex(offset) + " are not whole pages");
+  return UndefinedOrThrow(info.Env(), sys::Discard(memory.data() + offset, length, shared));
 }
 
 Napi::Value Fill(const Napi::CallbackInfo& info) {

@@ -12,6 +12,7 @@ Napi::Value WrapExternal(const Napi::CallbackInfo& info);
 Napi::Value CountGarbage(const Napi::CallbackInfo& info);
 Napi::Value AddressOf(const Napi::CallbackInfo& info);
 Napi::Value Prefault(const Napi::CallbackInfo& info);
+Napi::Value Discard(const Napi::CallbackInfo& info);
 Napi::Value Fill(const Napi::CallbackInfo& info);
 Napi::Value Copy(const Napi::CallbackInfo& info);
 

@@ -277,6 +277,7 @@ void EmitStats(Emitter& out) {
   out.Value("exits", offsetof(kvm::VcpuStats, exits) / kWord);
   out.Value("interrupted", offsetof(kvm::VcpuStats, interrupted) / kWord);
   out.Value("lastReturnNs", offsetof(kvm::VcpuStats, last_return_ns) / kWord);
+  out.Value("firstEntryNs", offsetof(kvm::VcpuStats, first_entry_ns) / kWord);
   out.Value("exitsByReason", offsetof(kvm::VcpuStats, exits_by_reason) / kWord);
   out.Value("exitReasons", kvm::kExitReasonSlots);
   out.Value("handlingHistogram", offsetof(kvm::VcpuStats, handling_histogram) / kWord);

@@ -89,8 +89,10 @@ sys::Result<Vcpu> Vcpu::Create(int vm_fd, uint32_t index, VcpuStats* stats) {
 
 int Vcpu::Run() {
   const uint64_t entry = sys::MonotonicNs();
-  // Whoever leaves the run loop for a while zeroes the word, and the pause is not counted as handling.
-  if (last_return_ns_ != 0 && __atomic_load_n(&stats_->last_return_ns, __ATOMIC_RELAXED) == last_return_ns_) {
+  if (last_return_ns_ == 0) {
+    __atomic_store_n(&stats_->first_entry_ns, entry, __ATOMIC_RELAXED);
+    // Whoever leaves the run loop for a while zeroes the word, and the pause is not counted as handling.
+  } else if (__atomic_load_n(&stats_->last_return_ns, __ATOMIC_RELAXED) == last_return_ns_) {
     const uint64_t outside = entry - last_return_ns_;
     Add(stats_->outside_ns, outside);
     if (last_was_exit_) {

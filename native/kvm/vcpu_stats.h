@@ -23,7 +23,9 @@ struct VcpuStats {
   // CLOCK_MONOTONIC of the last return from KVM_RUN; 0 = none yet, or the pause since then is not to be counted as
   // handling.
   uint64_t last_return_ns;
-  uint64_t reserved[3];
+  // CLOCK_MONOTONIC of the first entry into KVM_RUN; 0 = none yet.
+  uint64_t first_entry_ns;
+  uint64_t reserved[2];
   // By kvm_run.exit_reason; reasons beyond the table are counted in its last word.
   uint64_t exits_by_reason[kExitReasonSlots];
   // Bucket b counts the exits that were handled in [2^b, 2^(b+1)) ns; bucket 0 takes 0 ns too, the last one all that is

@@ -51,6 +51,9 @@ class EventWaiter {
    */
   Result<size_t> Wait(int timeout_ms, std::span<uint32_t> ready);
 
+  /** Readable while there is something to report: for another poll. */
+  int fd() const { return epoll_.get(); }
+
  private:
   EventWaiter(UniqueFd epoll, std::vector<std::shared_ptr<EventFd>> events)
       : epoll_(std::move(epoll)), events_(std::move(events)) {}

@@ -119,6 +119,7 @@ KVM_TEST(RunsToExits, "a guest's port write and halt are exits; statistics count
   CHECK(cpu.stats.exits == 2 && cpu.stats.interrupted == 0);
   CHECK(cpu.stats.exits_by_reason[KVM_EXIT_IO] == 1 && cpu.stats.exits_by_reason[KVM_EXIT_HLT] == 1);
   CHECK(cpu.stats.guest_ns > 0 && cpu.stats.last_return_ns > 0);
+  CHECK(cpu.stats.first_entry_ns > 0 && cpu.stats.first_entry_ns < cpu.stats.last_return_ns);
   uint64_t handled = 0;
   for (const uint64_t bucket : cpu.stats.handling_histogram) handled += bucket;
   CHECK(handled == 1);

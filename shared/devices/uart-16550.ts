@@ -41,6 +41,11 @@ export interface UartOptions {
   transmit(byte: number): boolean;
   /** The receiver has room again: `receive()` will take bytes. Called while the guest's access is handled. */
   onRoom?(): void;
+  /**
+   * Once, while the guest's access is handled: a driver enables the interrupt of received data, which it does when somebody opens the
+   * port. (All four interrupts at once are a probe of the chip.)
+   */
+  onOpen?(): void;
   readonly interrupt: Interrupt;
 }
 
@@ -93,6 +98,7 @@ export class Uart16550 implements DeviceHandlers {
   /** "Transmitter empty" is an event: it goes when IIR has reported it, or with the next byte. */
   #emptied = false;
   #line = false;
+  #opened = false;
 
   constructor(options: UartOptions) {
     this.#options = options;
@@ -239,6 +245,10 @@ export class Uart16550 implements DeviceHandlers {
     // Enabling the interrupt of an empty transmitter reports it (again): drivers start to send by this.
     const rising = value & ~this.#ier;
     this.#ier = value;
+    if (!this.#opened && (value & IER.RECEIVED) !== 0 && value !== IER_MASK) {
+      this.#opened = true;
+      this.#options.onOpen?.();
+    }
     if ((rising & IER.TRANSMITTER_EMPTY) !== 0 && this.#transmitter.length === 0) this.#emptied = true;
   }
 

@@ -114,6 +114,11 @@ export class Chain {
     );
   }
 
+  /** Where the writable buffers are in guest memory, one by one: for devices that care for the place, not for what is in it. */
+  eachWritable(visit: (address: number, length: number) => void): void {
+    this.#each(this.#readable, this.#count, 0, this.writableLength, (address, length) => visit(address, length));
+  }
+
   #views(from: number, to: number, offset: number, length: number): Uint8Array<SharedArrayBuffer>[] {
     const views: Uint8Array<SharedArrayBuffer>[] = [];
     this.#each(from, to, offset, length, (address, bytes) => {

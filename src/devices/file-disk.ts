@@ -12,6 +12,11 @@ export interface FileDiskOptions {
   readonly readOnly?: boolean;
   /** What the guest may read as the disk's serial number: 20 bytes at most. Default: the file's inode number. */
   readonly id?: string;
+  /**
+   * Makes a hole in the file with this descriptor: zeroes that take no room; false where its file system has none. Without it the guest is offered no
+   * discard, and zeroes are written.
+   */
+  readonly punchHole?: (fd: number, position: number, length: number) => Promise<boolean>;
 }
 
 const ZEROES = new Uint8Array(MIB);
@@ -20,10 +25,20 @@ export class FileDisk implements Disk {
   readonly capacity: number;
   readonly readOnly: boolean;
   readonly id: string;
+  readonly discard?: (position: number, length: number) => Promise<void>;
   readonly #file: FileHandle;
+  readonly #punchHole: FileDiskOptions['punchHole'];
 
-  private constructor(file: FileHandle, facts: { capacity: number; readOnly: boolean; id: string }) {
+  private constructor(
+    file: FileHandle,
+    facts: { capacity: number; readOnly: boolean; id: string },
+    punchHole: FileDiskOptions['punchHole'],
+  ) {
     this.#file = file;
+    this.#punchHole = punchHole;
+    // Only a hint: where there are no holes, nothing happens.
+    if (punchHole !== undefined)
+      this.discard = async (position, length) => void (await punchHole(file.fd, position, length));
     this.capacity = facts.capacity;
     this.readOnly = facts.readOnly;
     this.id = facts.id;
@@ -31,19 +46,27 @@ export class FileDisk implements Disk {
 
   /**
    * Opens the file at `path`, whose size is the disk's: a multiple of 512 bytes. It must not be changed by others meanwhile.
-   * @throws HypervisorError `ERR_IMAGE_READ` with the cause; `ERR_IMAGE_FORMAT` for what is no regular file of whole sectors
+   * @throws HypervisorError `ERR_IMAGE_READ` with the path, errno and the cause; `ERR_IMAGE_FORMAT` for what is no regular file of whole sectors
    */
   static async open(path: string | URL, options: FileDiskOptions = {}): Promise<FileDisk> {
     if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
-    refuseUnknownKeys(options, ['readOnly', 'id'], 'FileDisk.open()');
-    const { readOnly = false, id } = options;
+    refuseUnknownKeys(options, ['readOnly', 'id', 'punchHole'], 'FileDisk.open()');
+    const { readOnly = false, id, punchHole } = options;
     if (typeof readOnly !== 'boolean') throw invalidType('readOnly', 'a boolean', readOnly);
     if (id !== undefined && typeof id !== 'string') throw invalidType('id', 'a string', id);
+    if (punchHole !== undefined && typeof punchHole !== 'function')
+      throw invalidType('punchHole', 'a function', punchHole);
     let file: FileHandle;
     try {
-      file = await open(path, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+      // O_NONBLOCK: opening a FIFO must not wait for a writer; it is refused below.
+      file = await open(path, (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
     } catch (cause) {
-      throw new HypervisorError('ERR_IMAGE_READ', `the disk cannot be opened: ${messageOf(cause)}`, { cause });
+      const { errno, syscall } = cause as NodeJS.ErrnoException;
+      throw new HypervisorError('ERR_IMAGE_READ', `the disk ${String(path)} cannot be opened: ${messageOf(cause)}`, {
+        cause,
+        ...(errno === undefined ? {} : { errno: Math.abs(errno) }),
+        ...(syscall === undefined ? {} : { syscall }),
+      });
     }
     const facts = await file.stat();
     const { size, ino } = facts;
@@ -54,7 +77,7 @@ export class FileDisk implements Disk {
         `${String(path)} is no disk: a regular file of whole sectors of 512 bytes is needed, it has ${hex(size)} bytes`,
       );
     }
-    return new FileDisk(file, { capacity: size, readOnly, id: id ?? String(ino) });
+    return new FileDisk(file, { capacity: size, readOnly, id: id ?? String(ino) }, punchHole);
   }
 
   /** Reads until all views are full. @throws when the file is shorter than it was, or the system's error */
@@ -74,6 +97,7 @@ export class FileDisk implements Disk {
   }
 
   async writeZeroes(position: number, length: number): Promise<void> {
+    if (this.#punchHole !== undefined && (await this.#punchHole(this.#file.fd, position, length))) return;
     for (let done = 0; done < length; ) {
       const count = Math.min(ZEROES.length, length - done);
       await this.write([ZEROES.subarray(0, count)], position + done);

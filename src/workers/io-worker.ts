@@ -1,26 +1,36 @@
-// The I/O worker: one per VM that has device modules with where: 'io'. Serves the exits that vCPUs hand over to it. Its own thread.
+// The I/O worker: one per VM that has device modules with where: 'io', or virtio devices. Serves the exits that vCPUs hand over to it.
+// Its own thread.
+//
+//   opening virtio devices ─ 'opened' → idle ─ serve → serving exits ─ end → closing → the thread ends
+//                                                       pause ⇄ resume
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { IO_DOORBELL, MAILBOX_IO } from '../../shared/control-block.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
 import { ExitServer } from '../../shared/exit-server.ts';
 import { IoDispatch } from '../../shared/io-dispatch.ts';
-import type { IoWorkerData, IoWorkerMessage } from '../../shared/protocol.ts';
+import type { IoServing, IoWorkerData, IoWorkerMessage, IoWorkerRequest } from '../../shared/protocol.ts';
 import { toWire } from '../../shared/wire-error.ts';
 import { attachMemory } from './attach-memory.ts';
 import { loadDeviceModules } from './device-modules.ts';
+import { VirtioHost } from './virtio-host.ts';
 
 // SAFETY: only src/main/vm/io-thread.ts starts this file, and with exactly this.
 const data = workerData as IoWorkerData;
+const memory = attachMemory(data.memory);
+let server: ExitServer | undefined;
 
 function report(message: IoWorkerMessage): void {
   parentPort?.postMessage(message);
 }
 
-async function start(): Promise<ExitServer> {
-  const handlers = await loadDeviceModules(data.devices, 'io', -1, attachMemory(data.memory));
-  const table = new DeviceTable(data.devices);
-  const dispatches = data.runBuffers.map(
+async function serve({ devices, runBuffers }: IoServing, virtio: VirtioHost): Promise<ExitServer> {
+  const modules = await loadDeviceModules(devices, 'io', -1, memory);
+  const handlers = devices.entries.map((entry, index) =>
+    entry.virtio === undefined ? modules[index] : virtio.registers(entry.virtio),
+  );
+  const table = new DeviceTable(devices);
+  const dispatches = runBuffers.map(
     (buffer, vcpu) =>
       new IoDispatch(new DataView(buffer), table, handlers, {
         vcpu,
@@ -41,14 +51,35 @@ async function start(): Promise<ExitServer> {
   });
 }
 
+async function handle(request: IoWorkerRequest, virtio: VirtioHost): Promise<void> {
+  switch (request.type) {
+    case 'serve':
+      server = await serve(request, virtio);
+      break;
+    case 'pause':
+      await virtio.pause();
+      break;
+    case 'resume':
+      virtio.resume();
+      break;
+    case 'end':
+      server?.stop();
+      await virtio.close();
+      // Nothing that this thread waits for is left: it ends by itself.
+      parentPort?.close();
+      return;
+  }
+  report({ type: 'done' });
+}
+
 try {
-  const server = await start();
-  // Any message asks us to end; without a listener and a pending wait the thread then ends by itself.
-  parentPort?.once('message', () => {
-    server.stop();
-    parentPort?.close();
+  const virtio = await VirtioHost.open(data.virtio, memory, error =>
+    report({ type: 'error', vcpu: undefined, error: toWire(error) }),
+  );
+  parentPort?.on('message', (request: IoWorkerRequest) => {
+    handle(request, virtio).catch((error: unknown) => report({ type: 'failed', error: toWire(error) }));
   });
-  report({ type: 'ready' });
+  report({ type: 'opened', virtio: virtio.events });
 } catch (error) {
   report({ type: 'failed', error: toWire(error) });
 }

@@ -32,11 +32,11 @@ export interface MachineOptions {
 
 /**
  * oops=panic and -no-reboot: a kernel that trips over the emulation ends the machine instead of answering for the tests.
- * no_timer_check: on a busy host the kernel finds no timer interrupt in time, and panics.
+ * no_timer_check: the kernel would wait for some ticks of the timer before it goes on, and panics where a busy host lets none come in time.
  * tsc=reliable: all emulated processors count the same ticks. Without it the kernel takes each time from an emulated device.
  */
 const COMMAND_LINE =
-  'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off tsc=reliable no_timer_check';
+  'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off no_timer_check tsc=reliable';
 
 const disk = (id: string, file: string) => [
   '-drive',

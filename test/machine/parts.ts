@@ -1,11 +1,10 @@
 // Builds what the emulated machine is made of, in build/machine/: Debian's kernel, an initrd with its KVM modules, and a read-only
-// root image with Node and the built project. Each part is kept and made again only when its inputs changed. Host side; starts
+// root image with Node, the built project, and the kernel and initrd of the tests' own Linux guests. Each part is kept and made again only when its inputs changed. Host side; starts
 // programs of Debian packages; never imports the library.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  chmodSync,
   copyFileSync,
   cpSync,
   existsSync,
@@ -20,6 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { filesIn, makeInitrd, output } from './initrd.ts';
 import { runtimePackages } from './runtime-packages.ts';
 
 /** Where everything is made, from the repository's root. */
@@ -33,6 +33,17 @@ const KERNELS = ['linux-image-6.12-cloud-amd64', 'linux-image-cloud-amd64'];
 
 /** Loaded in the machine, after what they depend on. */
 const MODULES = ['virtio_pci', 'virtio_blk', 'kvm', 'kvm_amd'];
+
+/** What jobs in the tests' own Linux guests may load. */
+const GUEST_MODULES = [
+  'pvpanic_mmio',
+  'virtio_mmio',
+  'virtio_blk',
+  'virtio_rng',
+  'virtio_net',
+  'virtio_balloon',
+  'vmw_vsock_virtio_transport',
+];
 
 /** What tests read from the system. */
 const SYSTEM_FILES = ['/usr/share/seabios/bios-256k.bin'];
@@ -51,16 +62,6 @@ export interface Parts {
   readonly kernel: string;
   readonly initrd: string;
   readonly root: string;
-}
-
-/** Output of a program, as text or as bytes. Throws with the program's messages when it fails. */
-const output = (program: string, args: readonly string[]) =>
-  execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-
-/** All files below `path`, or the file itself. */
-function filesIn(path: string): string[] {
-  if (!statSync(path).isDirectory()) return [path];
-  return readdirSync(path).flatMap(name => filesIn(join(path, name)));
 }
 
 /** Says what the inputs are without reading them all: name, size and time of change. */
@@ -139,52 +140,11 @@ function extractKernel(image: Buffer): Buffer {
   return kernel;
 }
 
-/** Copies the modules and what they depend on, and writes the order in which to load them. Built-in ones have no file. */
-function putModules(package_: string, into: string): void {
-  const available = new Map(
-    filesIn(join(package_, 'lib/modules'))
-      .filter(file => /\.ko(\.xz)?$/.test(file))
-      .map(file => [(/([^/]+)\.ko/.exec(file)?.[1] ?? '').replaceAll('-', '_'), file]),
-  );
-  const order: string[] = [];
-  const put = (name: string) => {
-    const file = available.get(name);
-    if (file === undefined || order.includes(name)) return;
-    const dependencies = output('modinfo', ['-F', 'depends', file]).trim().split(',').filter(Boolean);
-    for (const dependency of dependencies) put(dependency.replaceAll('-', '_'));
-    const bytes = file.endsWith('.xz') ? execFileSync('xz', ['-dc', file], { maxBuffer: 1 << 28 }) : readFileSync(file);
-    writeFileSync(join(into, `${name}.ko`), bytes);
-    order.push(name);
-  };
-  for (const name of MODULES) put(name);
-  writeFileSync(join(into, 'order'), order.join('\n'));
-}
-
-/** The initrd: busybox, the modules and init.sh. */
-function makeInitrd(package_: string, busybox: string, target: string): void {
-  const tree = `${target}.tree`;
-  rmSync(tree, { force: true, recursive: true });
-  for (const name of ['bin', 'dev', 'proc', 'sys', 'system', 'modules'])
-    mkdirSync(join(tree, name), { recursive: true });
-  copyFileSync(busybox, join(tree, 'bin/busybox'));
-  copyFileSync('test/machine/init.sh', join(tree, 'init'));
-  chmodSync(join(tree, 'init'), 0o755);
-  putModules(package_, join(tree, 'modules'));
-  const names = output('find', [tree, '-mindepth', '1', '-printf', '%P\n']);
-  const archive = execFileSync('cpio', ['-o', '-H', 'newc', '--quiet'], {
-    cwd: tree,
-    input: names,
-    maxBuffer: 1 << 28,
-  });
-  writeFileSync(target, archive);
-  rmSync(tree, { recursive: true });
-}
-
 /** The shared libraries that a program or an addon is linked with. */
 const libraries = (file: string) => [...new Set(output('ldd', [file]).match(/\/\S+/g) ?? [])].filter(existsSync);
 
 /** Everything that the root image has, as pairs of where it is here and where it will be. */
-function rootContents(): (readonly [from: string, to: string])[] {
+function rootContents(guest: readonly string[]): (readonly [from: string, to: string])[] {
   const addons = filesIn('prebuilds').filter(file => file.endsWith('.node'));
   const selftests = SELFTESTS.map(name => join(process.env['NODE_KVM_SELFTESTS'] ?? '', name)).filter(existsSync);
   const system = [process.execPath, ...addons, ...selftests].flatMap(libraries);
@@ -192,7 +152,7 @@ function rootContents(): (readonly [from: string, to: string])[] {
     [realpathSync(process.execPath), '/usr/bin/node'] as const,
     ...[...new Set(system), ...SYSTEM_FILES].filter(existsSync).map(file => [file, file] as const),
     ...selftests.map(file => [file, join(SELFTESTS_INSIDE, basename(file))] as const),
-    ...[...PROJECT, ...runtimePackages(['fast-check'])]
+    ...[...PROJECT, ...guest, ...runtimePackages(['fast-check'])]
       .filter(existsSync)
       .map(path => [path, `/project/${path}`] as const),
   ];
@@ -226,10 +186,17 @@ export function buildParts(busybox: string): Parts {
   const kernel = keep(join(folder, 'vmlinux'), stampOf([image]), unfinished =>
     writeFileSync(unfinished, extractKernel(readFileSync(image))),
   );
-  const initrd = keep(join(folder, 'initrd.cpio'), stampOf([image, busybox, 'test/machine/init.sh']), unfinished =>
-    makeInitrd(package_, busybox, unfinished),
-  );
-  const contents = rootContents();
+  const initrdOf = (name: string, init: string, modules: readonly string[]) =>
+    keep(
+      join(folder, name),
+      stampOf([image, busybox, init, 'test/machine/initrd.ts', 'test/machine/parts.ts']),
+      unfinished => makeInitrd({ kernelPackage: package_, busybox, init, modules }, unfinished),
+    );
+  const initrd = initrdOf('initrd.cpio', 'test/machine/init.sh', MODULES);
+  // The same kernel, in both forms, is what the tests' guests boot.
+  const compressed = keep(join(folder, 'vmlinuz'), stampOf([image]), unfinished => copyFileSync(image, unfinished));
+  const guest = [kernel, compressed, initrdOf('guest.cpio', 'test/machine/guest-init.sh', GUEST_MODULES)];
+  const contents = rootContents(guest);
   const root = keep(join(folder, 'root.ext4'), stampOf([busybox, ...contents.map(([from]) => from)]), unfinished =>
     makeRoot(contents, busybox, unfinished),
   );

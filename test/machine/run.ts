@@ -27,7 +27,18 @@ const BATCH_FILES = 12;
  * a machine of two processors. All others get a machine of one: threads that interrupt each other's processors cost the emulation a
  * third of its time, and a file that makes vCPUs run in turn tests the same. In this order: long ones first.
  */
-const CONCURRENT = ['soak', 'ring', 'running', 'pause', 'stop', 'vcpu-count', 'storm', 'shared-counter', 'watch'];
+const CONCURRENT = [
+  'soak',
+  'linux-',
+  'ring',
+  'running',
+  'pause',
+  'stop',
+  'vcpu-count',
+  'storm',
+  'shared-counter',
+  'watch',
+];
 
 /** How many machines run at once: each takes one of the host's processors; no more memory and disk than a few machines take. */
 const MACHINES = Math.max(1, Math.min(4, availableParallelism()));

@@ -15,6 +15,7 @@ function withJump(size: number, jump: number): Uint8Array {
 
 const cases: [string, Uint8Array, string, string][] = [
   ['an ELF magic', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2), 'kernel', 'elf'],
+  ['a bzImage', Uint8Array.from({ length: 1024 }, (_, at) => 'HdrS'.charCodeAt(at - 0x202) || 0), 'vmlinuz', 'linux'],
   ['a WebAssembly magic', Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0), 'x.bin', 'program'],
   ['a JavaScript module by name', new Uint8Array(10), 'work.mjs', 'program'],
   ['a BIOS with a far jump', withJump(256 * KIB, 0xea), 'bios.bin', 'bios'],

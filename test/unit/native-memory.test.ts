@@ -106,6 +106,27 @@ test('prefault keeps what is there', () => {
   assert.is(bytes[0], 0);
 });
 
+for (const [kind, shared] of [
+  ['anonymous', false],
+  ['memfd', true],
+] as const) {
+  test(`discarded pages read as zeroes, their neighbours stay: ${kind}`, async () => {
+    const { buffer } = addon.mapMemory({ size: 4 * PAGE, kind });
+    const bytes = new Uint8Array(buffer).fill(9);
+
+    addon.discard(buffer, PAGE, 2 * PAGE, shared);
+    addon.discard(buffer, 0, 0, shared);
+
+    assert.equal(
+      [0, 1, 2, 3].map(page => bytes[page * PAGE]),
+      [9, 0, 0, 9],
+    );
+    assert.is(await codeOf(() => addon.discard(buffer, 1, PAGE, shared)), 'ERR_OUT_OF_RANGE');
+    assert.is(await codeOf(() => addon.discard(buffer, PAGE, 1, shared)), 'ERR_OUT_OF_RANGE');
+    assert.is(await codeOf(() => addon.discard(buffer, 4 * PAGE, PAGE, shared)), 'ERR_OUT_OF_RANGE');
+  });
+}
+
 test('external memory is the same memory', () => {
   const { buffer, hostAddr } = addon.mapMemory({ size: 2 * PAGE, kind: 'anonymous' });
 

@@ -12,6 +12,7 @@ export interface CapturedText {
 
 export interface GuestConsole {
   byte(byte: number): void;
+  bytes(bytes: Uint8Array): void;
   /** A line that comes as a whole. */
   line(line: string): void;
   /** Everything that is still held goes out. */
@@ -32,8 +33,12 @@ export class ConsoleTerminal implements GuestConsole {
     this.#pending.push(byte);
   }
 
+  bytes(bytes: Uint8Array): void {
+    for (const byte of bytes) this.byte(byte);
+  }
+
   line(line: string): void {
-    for (const byte of Buffer.from(`${line}\n`)) this.byte(byte);
+    this.bytes(Buffer.from(`${line}\n`));
   }
 
   end(): void {
@@ -60,8 +65,12 @@ export class ConsoleCapture implements GuestConsole {
     else this.#dropped += 1;
   }
 
+  bytes(bytes: Uint8Array): void {
+    for (const byte of bytes) this.byte(byte);
+  }
+
   line(line: string): void {
-    for (const byte of Buffer.from(`${line}\n`)) this.byte(byte);
+    this.bytes(Buffer.from(`${line}\n`));
   }
 
   end(): void {}

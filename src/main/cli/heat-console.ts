@@ -19,8 +19,12 @@ export class ConsoleTail implements GuestConsole {
     if (byte !== 0x0a) this.#bytes.push(byte);
   }
 
+  bytes(bytes: Uint8Array): void {
+    for (const byte of bytes) this.byte(byte);
+  }
+
   line(line: string): void {
-    for (const byte of Buffer.from(`${line}\n`)) this.byte(byte);
+    this.bytes(Buffer.from(`${line}\n`));
   }
 
   end(): void {

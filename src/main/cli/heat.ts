@@ -3,12 +3,18 @@
 
 import { basename } from 'node:path';
 import { Command } from 'commander';
-import type { Image } from '../images/image.ts';
 import type { DirtySourceName } from '../memory/dirty-source.ts';
 import type { VirtualMachine, VmResult } from '../vm/virtual-machine.ts';
 import { AtomicFile } from './atomic-file.ts';
 import { ConsoleCapture, type GuestConsole } from './guest-console.ts';
-import { CONSOLE_HELP, GOOD_ENDS, type GuestOptions, openGuest, withGuestOptions } from './guest-options.ts';
+import {
+  CONSOLE_HELP,
+  GOOD_ENDS,
+  type Guest,
+  type GuestOptions,
+  openGuest,
+  withGuestOptions,
+} from './guest-options.ts';
 import { ConsoleTail } from './heat-console.ts';
 import { heatPage } from './heat-page.ts';
 import { heatReport } from './heat-report.ts';
@@ -49,14 +55,15 @@ export function heatCommand(): Command {
     .action(heat);
 }
 
-async function heat(path: string, options: HeatOptions): Promise<void> {
+async function heat(image: string | undefined, options: HeatOptions): Promise<void> {
   const file = options.html === undefined ? undefined : new AtomicFile(options.html);
   const output = options.json === true ? new ConsoleCapture() : new ConsoleTail();
-  const { vm, image } = await openGuest(path, options, output, { dirtyTracking: { source: options.source } });
+  const guest = await openGuest(image, options, output, { dirtyTracking: { source: options.source } });
+  const { vm, path } = guest;
   try {
     const watched = describe(vm, path);
     const view = output instanceof ConsoleTail ? chooseView(vm, watched, output) : NO_VIEW;
-    process.exitCode = await drive({ vm, image, path, options, output, watched, view, file });
+    process.exitCode = await drive({ ...guest, options, output, watched, view, file });
   } finally {
     await vm[Symbol.asyncDispose]();
   }
@@ -69,10 +76,7 @@ function describe(vm: VirtualMachine, path: string): Watched {
   return { image: basename(path), engine, vcpus: vcpus.length, memoryBytes: memory.size(), source };
 }
 
-interface Session {
-  readonly vm: VirtualMachine;
-  readonly image: Image;
-  readonly path: string;
+interface Session extends Guest {
   readonly options: HeatOptions;
   readonly output: GuestConsole;
   readonly watched: Watched;
@@ -108,7 +112,10 @@ interface Ending {
 }
 
 /** However it ends: the terminal is as before, and what was recorded is shown and written. */
-async function runWatched({ vm, options, output, watched, view, file }: Session, watch: HeatWatch): Promise<Ending> {
+async function runWatched(
+  { vm, drained, options, output, watched, view, file }: Session,
+  watch: HeatWatch,
+): Promise<Ending> {
   let timeIsUp = false;
   let timer: NodeJS.Timeout | undefined;
   view.begin(watch.record);
@@ -124,6 +131,7 @@ async function runWatched({ vm, options, output, watched, view, file }: Session,
       }, options.seconds * 1000);
     }
     const result = await vm.finished;
+    await drained;
     return { result, seconds: (performance.now() - begin) / 1000, timeIsUp };
   } finally {
     clearTimeout(timer);

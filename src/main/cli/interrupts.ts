@@ -1,8 +1,10 @@
-// Ctrl-C and SIGTERM during a command's work: the first one stops it in order, a second one ends the process. Main thread.
+// Signals that end a program, Ctrl-C's among them, during a command's work: the first one stops it in order, a second one ends the
+// process. Main thread. None may end it at once: a terminal in raw mode would stay so.
 
 import { constants } from 'node:os';
 
-export type EndingSignal = 'SIGINT' | 'SIGTERM';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+export type EndingSignal = (typeof SIGNALS)[number];
 
 /** The exit status that shells give to a process that a signal ended. */
 export function signalStatus(signal: EndingSignal): number {
@@ -21,8 +23,7 @@ export class Interrupts {
 
   constructor(work: Stoppable) {
     this.#work = work;
-    process.on('SIGINT', this.#listener);
-    process.on('SIGTERM', this.#listener);
+    for (const signal of SIGNALS) process.on(signal, this.#listener);
   }
 
   /** The signal that stopped the work. */
@@ -31,8 +32,7 @@ export class Interrupts {
   }
 
   release(): void {
-    process.off('SIGINT', this.#listener);
-    process.off('SIGTERM', this.#listener);
+    for (const signal of SIGNALS) process.off(signal, this.#listener);
   }
 
   #receive(signal: EndingSignal): void {

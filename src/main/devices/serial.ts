@@ -29,11 +29,16 @@ export interface SerialPortOptions {
   readonly whenFull?: 'drop' | 'wait';
   /** Default: none; a polling driver works without. */
   readonly interrupt?: Interrupt;
+  /** Called once each, while the guest's access is handled: its first byte of output; a driver has opened the port for input. */
+  readonly onFirstByte?: () => void;
+  readonly onOpen?: () => void;
 }
 
 /**
  * The far end of a serial port. Reading gives what the guest writes, writing is what the guest reads. An async iterator and pipes
- * are a Duplex's own; `Duplex.toWeb(console)` makes Web streams of it.
+ * are a Duplex's own; `Duplex.toWeb(console)` makes Web streams of it. It ends when the VM has; who destroys it (or leaves a loop over
+ * it) loses the rest. Event 'open', once: a driver has opened the port for input. What is written earlier may be lost: drivers clear
+ * the port while they look for it.
  */
 export interface SerialConsole extends Duplex {
   /** Bytes of output that went because nobody read them. */
@@ -42,6 +47,8 @@ export interface SerialConsole extends Duplex {
 
 export interface SerialPort extends Device {
   readonly console: SerialConsole;
+  /** The guest is gone: what it sent can still be read, then the stream ends; what is written vanishes. Idempotent. */
+  hangUp(): void;
 }
 
 /**
@@ -50,23 +57,40 @@ export interface SerialPort extends Device {
  */
 export function serialPort(options: SerialPortOptions = {}): SerialPort {
   if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
-  refuseUnknownKeys(options, ['name', 'base', 'buffer', 'whenFull', 'interrupt'], 'serialPort()');
+  refuseUnknownKeys(
+    options,
+    ['name', 'base', 'buffer', 'whenFull', 'interrupt', 'onFirstByte', 'onOpen'],
+    'serialPort()',
+  );
   const { name = 'serial port', base = COM1, buffer = 64 * KIB, whenFull = 'drop', interrupt = NO_INTERRUPT } = options;
   if (typeof buffer !== 'number') throw invalidType('buffer', 'a number', buffer);
   if (!Number.isInteger(buffer) || buffer < BUFFER_MIN || buffer > BUFFER_MAX)
     throw outOfRange('buffer', '16 bytes to 64 MiB', buffer);
   if (whenFull !== 'drop' && whenFull !== 'wait') throw outOfRange('whenFull', "'drop' or 'wait'", whenFull);
   if (typeof interrupt?.raise !== 'function') throw invalidType('interrupt', 'an object with raise()', interrupt);
+  const { onFirstByte, onOpen } = options;
+  if (onFirstByte !== undefined && typeof onFirstByte !== 'function')
+    throw invalidType('onFirstByte', 'a function', onFirstByte);
+  if (onOpen !== undefined && typeof onOpen !== 'function') throw invalidType('onOpen', 'a function', onOpen);
   const place = { name, pio: { base, length: REGISTERS } };
   describeDevice(place);
-  const port = new ConsoleStream(buffer, whenFull === 'wait', interrupt);
+  const port = new ConsoleStream({ buffer, waits: whenFull === 'wait', interrupt, onFirstByte, onOpen });
   const { uart } = port;
   return {
     ...place,
     console: port,
     read: (offset: number, size: number, _access: DeviceAccess) => uart.read(offset, size),
     write: (offset: number, size: number, value: DeviceValue, _access: DeviceAccess) => uart.write(offset, size, value),
+    hangUp: () => port.hangUp(),
   };
+}
+
+interface StreamOptions {
+  readonly buffer: number;
+  readonly waits: boolean;
+  readonly interrupt: Interrupt;
+  readonly onFirstByte: (() => void) | undefined;
+  readonly onOpen: (() => void) | undefined;
 }
 
 class ConsoleStream extends Duplex implements SerialConsole {
@@ -79,15 +103,24 @@ class ConsoleStream extends Duplex implements SerialConsole {
   /** The reader wants more; a push is under way to it. */
   #wanted = false;
   #scheduled = false;
+  #hungUp = false;
+  #onFirstByte: (() => void) | undefined;
   #input: { bytes: Uint8Array; readonly done: (error?: Error | null) => void } | undefined;
 
-  constructor(buffer: number, waits: boolean, interrupt: Interrupt) {
-    super({ decodeStrings: true });
+  constructor({ buffer, waits, interrupt, onFirstByte, onOpen }: StreamOptions) {
+    // A guest that is gone reads nothing more either.
+    super({ decodeStrings: true, allowHalfOpen: false });
     this.#ring = new Uint8Array(buffer);
     this.#waits = waits;
+    this.#onFirstByte = onFirstByte;
     this.uart = new Uart16550({
       transmit: byte => this.#put(byte),
       onRoom: () => this.#feed(),
+      onOpen: () => {
+        onOpen?.();
+        // Not within the guest's access: what a listener throws is not the device's.
+        process.nextTick(() => this.emit('open'));
+      },
       interrupt,
     });
   }
@@ -102,12 +135,21 @@ class ConsoleStream extends Duplex implements SerialConsole {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (chunk.length === 0) {
+    if (chunk.length === 0 || this.#hungUp) {
       done();
       return;
     }
     this.#input = { bytes: chunk, done };
     this.#feed();
+  }
+
+  hangUp(): void {
+    if (this.#hungUp) return;
+    this.#hungUp = true;
+    const waiting = this.#input;
+    this.#input = undefined;
+    waiting?.done();
+    if (this.#length === 0 && !this.destroyed) this.push(null);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -121,6 +163,8 @@ class ConsoleStream extends Duplex implements SerialConsole {
   }
 
   #put(byte: number): boolean {
+    this.#onFirstByte?.();
+    this.#onFirstByte = undefined;
     if (this.destroyed) return true;
     const ring = this.#ring;
     if (this.#length === ring.length) {
@@ -154,6 +198,7 @@ class ConsoleStream extends Duplex implements SerialConsole {
     this.#wanted = false;
     // push() asks for more by _read(), now or when the reader has room.
     this.push(chunk);
+    if (this.#hungUp && this.#length === 0) this.push(null);
     this.uart.resume();
   }
 

@@ -9,6 +9,7 @@ import {
   SLEEP_STATUS_PORT,
   SLEEP_TYPE_OFF,
 } from '../devices/acpi-sleep.ts';
+import { PANIC_PORT } from '../devices/pvpanic.ts';
 import * as aml from './aml.ts';
 import { type CheckedHardware, CLOCK_IRQ, IOAPIC_ADDR, KEYBOARD_IRQ, LAPIC_ADDR, TIMER_PIN } from './hardware.ts';
 
@@ -178,6 +179,10 @@ function dsdt(hardware: CheckedHardware): Uint8Array {
       ? [legacy('KBD', 'PNP0303', [aml.ports(0x60, 1), aml.ports(0x64, 1), aml.interrupt(KEYBOARD_IRQ)])]
       : []),
     ...(hardware.clock ? [legacy('RTC', 'PNP0B00', [aml.ports(0x70, 2), aml.interrupt(CLOCK_IRQ)])] : []),
+    aml.device('PEVT', [
+      aml.named('_HID', aml.string('QEMU0001')),
+      aml.named('_CRS', aml.resources([aml.ports(PANIC_PORT, 1)])),
+    ]),
     ...hardware.virtio.map(({ base, size, irq }, index) =>
       aml.device(`VR${hex2(index)}`, [
         aml.named('_HID', aml.string('LNRO0005')),

@@ -1,14 +1,17 @@
 // What a loadable image is to a VirtualMachine. Main thread. Loaders (flat, elf, bios, program) make Images; vm/ consumes
-// them; neither imports the other's files beyond this one.
+// them; neither imports the other's files beyond this one, but for linux(), which create() has a short form of.
 
 import type { Device, DeviceSpec } from '../../../shared/device.ts';
 import type { Regs, Sregs } from '../../../shared/vcpu-state.ts';
 import type { KvmMemory } from '../memory/kvm-memory.ts';
+import type { Hardware } from './hardware.ts';
 
 /** What a loader may use. */
 export interface LoadTarget {
   readonly memory: KvmMemory;
   readonly vcpus: number;
+  /** Devices that the VM has, for images that tell their guests: they come before those that the image was made with. */
+  readonly hardware?: Pick<Hardware, 'virtio'>;
 }
 
 /**
@@ -30,6 +33,8 @@ export interface KvmImage {
   readonly platform: 'bare' | 'pc';
   /** Devices that the image cannot do without (a debug port, …); they come after the user's and never displace them. */
   readonly devices?: readonly (Device | DeviceSpec)[];
+  /** A 16550 that the machine has as `vm.console`, unless a device of the user's is at its ports. Platform 'pc'. */
+  readonly console?: { readonly port: number; readonly irq: number } | undefined;
   /**
    * Validates everything, then writes the image into memory and returns one start state per vCPU.
    * Throws a coded error before anything was written (ERR_IMAGE_FORMAT, ERR_IMAGE_RANGE, ERR_IMAGE_READ).
@@ -49,3 +54,13 @@ export interface ProgramImage {
 }
 
 export type Image = KvmImage | ProgramImage;
+
+/** By its shape: an image may be the user's own. */
+export function isImage(image: unknown): boolean {
+  if (typeof image !== 'object' || image === null) return false;
+  const { engine, load, source } = image as { engine?: unknown; load?: unknown; source?: unknown };
+  return (
+    (engine === 'kvm' && typeof load === 'function') ||
+    (engine === 'host' && typeof source === 'object' && source !== null)
+  );
+}

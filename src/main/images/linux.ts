@@ -5,6 +5,7 @@ import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../
 import { GIB, HOLE_END, hex } from '../../../shared/units.ts';
 import { acpiSleep } from '../devices/acpi-sleep.ts';
 import { powerDevices } from '../devices/power.ts';
+import { pvpanic } from '../devices/pvpanic.ts';
 import { acpiTables } from './acpi-tables.ts';
 import { bootParams, hvmStartInfo } from './boot-params.ts';
 import { identityMap } from './boot-tables.ts';
@@ -34,6 +35,9 @@ const FILE_MAX = GIB;
 const ELF_CMDLINE_MAX = 2047;
 const INITRD_ADDR_MAX = 0x7fff_ffff;
 
+/** What a kernel is told unless somebody says otherwise: its messages go to the first serial port, and a panic resets the machine. */
+export const LINUX_CMDLINE = 'console=ttyS0 panic=-1';
+
 /** Which of a kernel's entries is taken: 'pvh': 32-bit, by the ELF note; 'linux64': by the 64-bit boot protocol. */
 export type LinuxEntry = 'auto' | 'pvh' | 'linux64';
 
@@ -45,7 +49,7 @@ export interface LinuxOptions {
   readonly cmdline?: string;
   /** Default 'auto': an ELF kernel by its PVH note where it has one; all else by the 64-bit boot protocol. */
   readonly entry?: LinuxEntry;
-  /** The devices that the guest is told about. Default: a serial port at 0x3f8. */
+  /** The devices that the guest is told about, besides the virtio devices that the VM was made with. Default: a serial port at 0x3f8. */
   readonly hardware?: Hardware;
 }
 
@@ -66,7 +70,9 @@ interface Kernel {
  * A Linux kernel with its initrd and command line. vCPU 0 starts at the kernel's entry, the others wait for INIT and SIPI. It needs RAM
  * from address 0 on, and gets ACPI tables and an MP table for the VM's vCPUs and `hardware`. A compressed kernel decompresses itself.
  * The image brings the ports that turn the machine off and reset it (ACPI sleep and reset registers, keyboard controller's reset line);
- * devices of the user's on the same ports take their place.
+ * devices of the user's on the same ports take their place. So does the first serial port of `hardware`, which is `vm.console`. A
+ * panicking kernel ends the VM with 'panic' when its driver pvpanic-mmio is loaded; without it, with what `panic=` on the command line
+ * makes of it (`panic=-1`: a reset at once).
  * Loading throws `ERR_IMAGE_READ` (path, errno), `ERR_IMAGE_FORMAT` (field and value) or `ERR_IMAGE_RANGE`; memory is unchanged then.
  * @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE`.
  */
@@ -84,7 +90,8 @@ export function linux(options: LinuxOptions): KvmImage {
     engine: 'kvm',
     kind: 'linux',
     platform: 'pc',
-    devices: [acpiSleep(), ...powerDevices()],
+    devices: [acpiSleep(), ...powerDevices(), pvpanic()],
+    console: hardware.serial[0],
     load: async target => {
       const [bytes, initrd] = await Promise.all([kernelFile.read(), initrdFile?.read()]);
       const kernel = parseKernel(bytes, kernelFile.name, entry);
@@ -95,7 +102,9 @@ export function linux(options: LinuxOptions): KvmImage {
           { info: { size: text.byteLength - 1, most: kernel.cmdlineMax } },
         );
       }
-      return place(target, kernel, { initrd, cmdline: text, hardware });
+      // What the VM has comes first: its first disk is the guest's first.
+      const virtio = [...(target.hardware?.virtio ?? []), ...hardware.virtio];
+      return place(target, kernel, { initrd, cmdline: text, hardware: checkHardware({ ...hardware, virtio }) });
     },
   };
 }

@@ -4,7 +4,7 @@
 import { native } from '../../../native/index.ts';
 import { DirtyBitmap } from '../../../shared/dirty-bitmap.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
-import { PAGES_PER_SUMMARY, type WasmMemory } from '../../../shared/memory-layout.ts';
+import { PAGES_PER_SUMMARY, type Reclaim, type WasmMemory } from '../../../shared/memory-layout.ts';
 import { hex, KIB, PAGE_SIZE } from '../../../shared/units.ts';
 import { WRITER_UNKNOWN } from '../../../shared/writer.ts';
 import { HUGE_SIZES, type MapPlan } from './options.ts';
@@ -19,6 +19,7 @@ interface MappingOrigin {
   readonly wasm?: WasmMemory;
   readonly isOurs?: boolean;
   readonly hugePages?: MapPlan['hugePages'];
+  readonly reclaim?: Reclaim | undefined;
 }
 
 export class Mapping {
@@ -26,6 +27,8 @@ export class Mapping {
   /** Address of the buffer's first byte. */
   readonly hostAddr: bigint;
   readonly wasm: WasmMemory | undefined;
+  /** See RegionDescriptor.reclaim. */
+  readonly reclaim: Reclaim | undefined;
   readonly pages: number;
   /** One byte per page, see RegionDescriptor.marks. Not committed until it is written. */
   readonly marks: SharedArrayBuffer;
@@ -52,6 +55,7 @@ export class Mapping {
     this.buffer = buffer;
     this.hostAddr = hostAddr;
     this.wasm = wasm;
+    this.reclaim = from.reclaim;
     this.pages = buffer.byteLength / PAGE_SIZE;
     this.marks = new SharedArrayBuffer(this.pages);
     this.#markBytes = new Uint8Array(this.marks);
@@ -150,7 +154,9 @@ function createNative(plan: MapPlan, kind: 'anonymous' | 'memfd' | 'file', size:
   const { file, hugePages } = plan;
   const source = file === undefined ? {} : { path: file.path, shared: file.shared, fileOffset: file.offset };
   const { buffer, hostAddr } = native().mapMemory({ size, kind, hugePages, name, ...source });
-  return new Mapping(buffer, hostAddr, { isOurs: true, hugePages });
+  // Of explicit huge pages the kernel takes back whole ones only, and what is in a file is its owner's.
+  const reclaim = kind !== 'file' && (hugePages === 'none' || hugePages === 'thp') ? kind : undefined;
+  return new Mapping(buffer, hostAddr, { isOurs: true, hugePages, reclaim });
 }
 
 function createWasm(size: number): Mapping {

@@ -33,10 +33,11 @@ export function hostAddrOf(region: OwnedRegion): bigint {
 
 export function describe(region: OwnedRegion, watch?: WatchDescriptor): RegionDescriptor {
   const { guestAddr, size, offset, readOnly, slot, mapping } = region;
-  const { buffer, marks, summary, wasm } = mapping;
+  const { buffer, marks, summary, wasm, reclaim } = mapping;
   return {
     ...{ guestAddr, size, hostAddr: hostAddrOf(region), readOnly, slot, buffer, offset, marks, summary },
     ...(wasm === undefined ? {} : { wasm }),
+    ...(reclaim === undefined ? {} : { reclaim }),
     ...(region.slotReadOnly ? { guestReadOnly: true } : {}),
     ...(watch === undefined ? {} : { watch }),
   };

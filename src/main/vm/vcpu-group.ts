@@ -29,6 +29,7 @@ import { VcpuControl } from './vcpu-control.ts';
 import { VcpuLink } from './vcpu-link.ts';
 import type { VcpuPool } from './vcpu-pool.ts';
 import { type RunnerEvents, VcpuRunner } from './vcpu-runner.ts';
+import type { VirtioBus } from './virtio-bus.ts';
 
 export interface GroupEvents extends RunnerEvents {
   /** A device handler threw, or the I/O worker died. */
@@ -45,6 +46,7 @@ export interface GroupOptions {
   readonly kvm: KvmMachine | undefined;
   readonly affinity: readonly (readonly number[])[] | undefined;
   readonly trace: boolean;
+  readonly bus: VirtioBus;
   readonly events: GroupEvents;
 }
 
@@ -79,9 +81,27 @@ export class VcpuGroup {
     });
   }
 
-  /** Resolves when every worker answers. */
+  /** Resolves when every worker answers, and virtio devices are there. */
   async open(): Promise<void> {
-    await Promise.all(this.runners.map(runner => runner.link.open()));
+    // All of them settle, as in connect().
+    const opening = [this.#openVirtio(), ...this.runners.map(runner => runner.link.open())];
+    for (const result of await Promise.allSettled(opening)) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #openVirtio(): Promise<void> {
+    const { bus } = this.#options;
+    if (!bus.isEmpty) bus.take(await this.#ioThread().opened);
+  }
+
+  /** The I/O worker, started when it is needed first. */
+  #ioThread(): IoThread {
+    const { events, memory, vcpus, bus } = this.#options;
+    this.#io ??= new IoThread(
+      { control: this.#control.buffer, vcpus, memory: memory.handle, virtio: bus.setups },
+      bus.transfer,
+      { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
+    );
+    return this.#io;
   }
 
   get isCreated(): boolean {
@@ -114,7 +134,7 @@ export class VcpuGroup {
     given: { program?: ProgramSetup; boots?: readonly BootState[] },
   ): Promise<void> {
     const { program, boots } = given;
-    const entries = devices.map(describeDevice);
+    const entries = [...devices.map(describeDevice), ...this.#options.bus.entries];
     const table = describeTable(entries);
     const created = this.create();
     const calls = this.runners.flatMap(({ index, link }) => [
@@ -135,7 +155,6 @@ export class VcpuGroup {
     entries: readonly DeviceEntry[],
     table: DeviceTableDescription,
   ): Promise<void> {
-    const { events, memory, vcpus } = this.#options;
     const runBuffers = (await this.#created) ?? [];
     // The VM may have been taken down meanwhile.
     if (this.#stopped) return;
@@ -145,11 +164,9 @@ export class VcpuGroup {
       this.#serveHere(runBuffers, new DeviceTable(table), handlers);
     }
     if (!entries.some(({ where }) => where === 'io')) return;
-    this.#io = new IoThread(
-      { control: this.#control.buffer, vcpus, memory: memory.handle, devices: table, runBuffers },
-      { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
-    );
-    await this.#io.ready;
+    const io = this.#ioThread();
+    await io.opened;
+    await io.serve({ devices: table, runBuffers });
   }
 
   #serveHere(
@@ -180,11 +197,14 @@ export class VcpuGroup {
     for (const runner of this.runners) runner.launch();
   }
 
+  /** All vCPUs out of the guest; then what their devices have in flight ends. */
   async pause(): Promise<void> {
     await Promise.all(this.runners.map(runner => runner.pause()));
+    await this.#io?.pause();
   }
 
   resume(): void {
+    this.#io?.resume();
     for (const runner of this.runners) runner.resume();
   }
 
@@ -214,6 +234,7 @@ export class VcpuGroup {
     const io = this.#io;
     this.#io = undefined;
     await io?.close();
+    this.#options.bus.close();
   }
 
   /** The same request without waiting for anything: the process is about to end. */
@@ -242,6 +263,11 @@ export class VcpuGroup {
       this.#outside--;
       if (outermost) for (const { control } of this.runners) control.resume();
     }
+  }
+
+  /** CLOCK_MONOTONIC of vCPU 0's first entry into the guest, ns; 0: none yet. */
+  firstEntryNs(): number {
+    return this.#stats[0]?.firstEntryNs ?? 0;
   }
 
   stats(): VcpuStatsSnapshot[] {

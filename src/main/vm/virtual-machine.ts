@@ -12,10 +12,12 @@ import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
 import { sumStats } from '../../../shared/vcpu-stats.ts';
-import type { Image, KvmImage } from '../images/image.ts';
-import { RING_ENTRIES_DEFAULT, refuseImpossible } from '../memory/dirty-selection.ts';
+import { type SerialConsole, type SerialPort, serialPort } from '../devices/serial.ts';
+import { type Image, isImage, type KvmImage } from '../images/image.ts';
 import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
+import { BootClock, type BootMarks } from './boot-clock.ts';
+import { chooseRing } from './choose-ring.ts';
 import { DirtyLimiter } from './dirty-limit.ts';
 import { type DirtyRate, type DirtyRateOptions, dirtyRate } from './dirty-rate.ts';
 import type { SharesHost } from './dirty-shares.ts';
@@ -28,6 +30,7 @@ import { VcpuPool } from './vcpu-pool.ts';
 import { type CheckedOptions, checkOptions, type VirtualMachineOptions } from './vm-options.ts';
 import { asHypervisorError, type VmResult, type VmState, type VmStats } from './vm-result.ts';
 
+export type { BootMarks } from './boot-clock.ts';
 export type { VmResult, VmState, VmStats } from './vm-result.ts';
 
 /** What create() has put together. */
@@ -37,6 +40,7 @@ interface Parts {
   readonly memory: KvmMemory;
   readonly kvm: KvmMachine | undefined;
   readonly pool: VcpuPool;
+  readonly clock: BootClock;
 }
 
 const traces = {
@@ -66,6 +70,8 @@ export class VirtualMachine {
   readonly #pool: VcpuPool;
   readonly #group: VcpuGroup;
   readonly #limiter: DirtyLimiter;
+  readonly #clock: BootClock;
+  #port: SerialPort | undefined;
   #state: VmState = 'created';
   #loading = false;
   #ending: VmResult | undefined;
@@ -77,8 +83,9 @@ export class VirtualMachine {
   readonly #onAbort = (): void => this.#finish({ reason: 'stopped' });
 
   private constructor(parts: Parts) {
-    const { options, choice, memory, kvm, pool } = parts;
+    const { options, choice, memory, kvm, pool, clock } = parts;
     this.#options = options;
+    this.#clock = clock;
     this.#kvm = kvm;
     this.#pool = pool;
     this.memory = memory;
@@ -95,6 +102,7 @@ export class VirtualMachine {
       kvm,
       affinity: options.affinity,
       trace: options.trace,
+      bus: options.bus,
       events: this.#events(),
     });
     this.#limiter = new DirtyLimiter({
@@ -106,19 +114,32 @@ export class VirtualMachine {
 
   /**
    * Makes a VM: its memory, its threads, and on the kvm engine its descriptor. vCPUs are created by load() (or by the first
-   * access to a register).
+   * access to a register). With a `kernel` it is loaded too.
    * @throws TypeError, RangeError for wrong options; `ERR_KVM_UNAVAILABLE`, `ERR_KVM_PERMISSION`, `ERR_KVM_VERSION`,
-   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; nothing is left
-   *   behind then.
+   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; for disks
+   *   `ERR_IMAGE_READ` (errno), `ERR_IMAGE_FORMAT`; for virtio devices `ERR_DEVICE_HANDLER`; with a `kernel`, what load() throws; nothing
+   *   is left behind then.
    */
   static create(options: VirtualMachineOptions): Promise<VirtualMachine> {
     return traces.create.promise(
       () => ({ options }),
-      () => VirtualMachine.#create(options),
+      async () => {
+        const vm = await VirtualMachine.#create(options);
+        const { image } = vm.#options;
+        if (image === undefined) return vm;
+        try {
+          await vm.load(image);
+          return vm;
+        } catch (error) {
+          await vm[Symbol.asyncDispose]();
+          throw error;
+        }
+      },
     );
   }
 
   static async #create(given: VirtualMachineOptions): Promise<VirtualMachine> {
+    const clock = new BootClock();
     const options = checkOptions(given);
     if (isAborted(options.signal))
       throw new HypervisorError('ERR_ABORTED', 'the signal was aborted before the VM was made', {
@@ -149,7 +170,7 @@ export class VirtualMachine {
       }
       const pool = options.pool ?? new VcpuPool({ threads: options.vcpus });
       if (options.pool === undefined) undo.push(() => pool[Symbol.asyncDispose]());
-      const vm = new VirtualMachine({ options, choice, memory, kvm, pool });
+      const vm = new VirtualMachine({ options, choice, memory, kvm, pool, clock });
       group = vm.#group;
       undo.push(() => vm.#group.close());
       if (options.dirtyTracking !== false) {
@@ -159,6 +180,7 @@ export class VirtualMachine {
       await group.open();
       options.signal?.addEventListener('abort', vm.#onAbort, { once: true });
       if (isAborted(options.signal)) vm.#onAbort();
+      clock.mark('create');
       return vm;
     } catch (error) {
       // A step that fails keeps none of the others from being taken; the error to report is the first one.
@@ -172,6 +194,22 @@ export class VirtualMachine {
 
   get state(): VmState {
     return this.#state;
+  }
+
+  /**
+   * The far end of a Linux guest's first serial port. What nobody reads is dropped, the oldest first, when 64 KiB wait; writing says
+   * when to stop, as any stream's does.
+   * @throws `ERR_STATE` without a Linux guest, or when a device of the user's has taken the port's place
+   */
+  get console(): SerialConsole {
+    if (this.#port === undefined)
+      throw new HypervisorError('ERR_STATE', 'this VM has no console: a Linux kernel that is loaded brings one');
+    return this.#port.console;
+  }
+
+  /** How far it came, and when; also after the end. */
+  get marks(): BootMarks {
+    return this.#clock.marks(this.#group.firstEntryNs());
   }
 
   /**
@@ -205,6 +243,7 @@ export class VirtualMachine {
       // A stop may have come meanwhile.
       this.#require('load', 'created');
       this.#state = 'loaded';
+      this.#clock.mark('load');
     } finally {
       this.#loading = false;
     }
@@ -217,12 +256,17 @@ export class VirtualMachine {
         `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`,
       );
     }
-    const { devices } = this.#options;
+    const { devices, bus } = this.#options;
     const own = devices.map(describeDevice);
-    const extra = (image.devices ?? []).filter(
+    const port = this.#serialPort(image);
+    const extra = [...(image.devices ?? []), ...(port === undefined ? [] : [port])].filter(
       device => !own.some(entry => devicesOverlap(entry, describeDevice(device))),
     );
-    const boots = await image.load({ memory: this.memory, vcpus: this.vcpus.length });
+    const boots = await image.load({
+      memory: this.memory,
+      vcpus: this.vcpus.length,
+      hardware: { virtio: bus.hardware },
+    });
     if (boots.length !== this.vcpus.length)
       throw new HypervisorError(
         'ERR_IMAGE_FORMAT',
@@ -232,9 +276,23 @@ export class VirtualMachine {
     await this.#orFinish(
       (async () => {
         if (image.platform === 'pc') this.#kvm?.createPlatform();
+        if (this.#kvm !== undefined) bus.connect(this.#kvm.vm, image.platform === 'pc');
+        if (port !== undefined && extra.includes(port)) this.#port = port;
         await this.#group.connect([...devices, ...extra], { boots });
       })(),
     );
+  }
+
+  #serialPort({ console }: KvmImage): SerialPort | undefined {
+    const vm = this.#kvm?.vm;
+    if (console === undefined || vm === undefined) return undefined;
+    return serialPort({
+      name: 'console',
+      base: console.port,
+      interrupt: { raise: () => vm.irqLine(console.irq, 1), lower: () => vm.irqLine(console.irq, 0) },
+      onFirstByte: () => this.#clock.mark('kernelStart'),
+      onOpen: () => this.#clock.mark('init'),
+    });
   }
 
   /** vCPUs that were made in part cannot be made again: the VM ends with the error. */
@@ -265,7 +323,7 @@ export class VirtualMachine {
 
   /**
    * Takes all vCPUs out of the guest, between two instructions; resolves when they are. A program (host engine) is paused at its next
-   * exit or checkpoint. An access that a device on another thread is handling is waited for. Idempotent.
+   * exit or checkpoint. An access that a device on another thread is handling is waited for, and so is what disks have in flight. Idempotent.
    * @throws `ERR_STATE` unless the VM runs or is paused, also when it ends meanwhile
    */
   pause(): Promise<void> {
@@ -430,6 +488,7 @@ export class VirtualMachine {
     const finished = (): void => {
       removeLive(this.#group);
       this.#state = 'finished';
+      this.#port?.hangUp();
       this.#resolveFinished(result);
     };
     // Whatever stopping meets: nobody may wait for `finished` for ever.
@@ -462,6 +521,7 @@ export class VirtualMachine {
       case 'shutdown':
       case 'power-off':
       case 'reset':
+      case 'panic':
         this.#finish({ reason: outcome.reason, vcpu });
         return;
       case 'debug':
@@ -535,34 +595,6 @@ export class VirtualMachine {
     if (runner === undefined) throw new RangeError(`no vCPU ${index}`);
     return runner;
   }
-}
-
-/**
- * Entries of the dirty rings that the VM is to be made with; undefined: none. Refuses a source that this VM could not have before
- * anything is made. @throws `ERR_DIRTY_SOURCE`, `ERR_VM_NOT_ATTACHED`
- */
-function chooseRing({ dirtyTracking }: CheckedOptions, { engine, reason }: EngineChoice): number | undefined {
-  if (dirtyTracking === false) return undefined;
-  const { source = 'auto', ringEntries = RING_ENTRIES_DEFAULT } = dirtyTracking;
-  if (engine === 'host' && (source === 'bitmap' || source === 'ring')) {
-    throw new HypervisorError(
-      'ERR_DIRTY_SOURCE',
-      `dirty source '${source}' is KVM's, and this VM has engine 'host' (${reason}): use 'auto'`,
-    );
-  }
-  const wantsRing = source === 'ring';
-  refuseImpossible(source, engine === 'host' ? undefined : wantsRing ? 'ring' : 'bitmap');
-  return wantsRing ? ringEntries : undefined;
-}
-
-/** By its shape: an image may be the user's own. */
-function isImage(image: unknown): boolean {
-  if (typeof image !== 'object' || image === null) return false;
-  const { engine, load, source } = image as { engine?: unknown; load?: unknown; source?: unknown };
-  return (
-    (engine === 'kvm' && typeof load === 'function') ||
-    (engine === 'host' && typeof source === 'object' && source !== null)
-  );
 }
 
 /** Asked twice, with an await between: a function, so that the compiler does not believe the first answer. */

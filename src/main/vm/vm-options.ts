@@ -5,10 +5,15 @@ import { describeDevice, describeTable } from '../../../shared/device-table.ts';
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import { toU64, type U64 } from '../../../shared/units.ts';
+import type { KvmImage } from '../images/image.ts';
+import type { ImageSource } from '../images/image-file.ts';
+import { LINUX_CMDLINE, linux } from '../images/linux.ts';
 import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty-selection.ts';
 import type { MemoryOptions } from '../memory/options.ts';
 import type { Engine } from './engine.ts';
 import { VcpuPool } from './vcpu-pool.ts';
+import { VirtioBus } from './virtio-bus.ts';
+import { checkVirtio, VIRTIO_OPTIONS, type VirtioOptions } from './virtio-options.ts';
 
 /** The number of vCPUs that the control block is ever made for; KVM's own limit is asked later. */
 const VCPUS_MAX = 4096;
@@ -16,13 +21,20 @@ const VCPUS_MAX = 4096;
 const DEADLINE_MAX_MS = 2_147_483_647;
 
 /** What `vm.create` takes. */
-export interface VirtualMachineOptions {
+export interface VirtualMachineOptions extends VirtioOptions {
   /** Bytes of RAM, or KvmMemory's options with the `size` among them. RAM above 3 GiB continues at 4 GiB. */
   readonly memory: U64 | (MemoryOptions & { readonly size: U64 });
   /** 1 or more; more than the machine has cores is fine. */
   readonly vcpus: number;
   /** Default 'auto': KVM where its device can be opened, the host engine otherwise; `vm.engineReason` says why. */
   readonly engine?: Engine | 'auto';
+  /**
+   * A Linux kernel to load, as linux() takes it: create() is then followed by load(). `cmdline`: default `console=ttyS0 panic=-1`, the
+   * kernel's messages on `vm.console` and a reset when it panics.
+   */
+  readonly kernel?: ImageSource;
+  readonly initrd?: ImageSource;
+  readonly cmdline?: string;
   /** True or an object: on from the start. The source 'ring' can be had here alone. */
   readonly dirtyTracking?: boolean | DirtyTrackingOptions;
   readonly devices?: readonly (Device | DeviceSpec)[];
@@ -43,9 +55,13 @@ export interface VirtualMachineOptions {
 const KNOWN = [
   'memory',
   'vcpus',
+  'kernel',
+  'initrd',
+  'cmdline',
   'engine',
   'dirtyTracking',
   'devices',
+  ...VIRTIO_OPTIONS,
   'pool',
   'signal',
   'deadlineMs',
@@ -62,12 +78,16 @@ export interface CheckedOptions {
   readonly engine: Engine | 'auto';
   readonly dirtyTracking: false | DirtyTrackingOptions;
   readonly devices: readonly (Device | DeviceSpec)[];
+  /** Of the virtio devices. */
+  readonly bus: VirtioBus;
   readonly pool: VcpuPool | undefined;
   readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number | undefined;
   readonly affinity: readonly (readonly number[])[] | undefined;
   readonly onDebug: ((event: DebugEvent) => void | Promise<void>) | undefined;
   readonly trace: boolean;
+  /** Loaded by create(). */
+  readonly image: KvmImage | undefined;
 }
 
 export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
@@ -89,20 +109,31 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (onDebug !== undefined && typeof onDebug !== 'function') throw invalidType('onDebug', 'a function', onDebug);
   if (typeof trace !== 'boolean') throw invalidType('trace', 'a boolean', trace);
   if (!Array.isArray(devices)) throw invalidType('devices', 'an array', devices);
-  describeTable(devices.map(describeDevice));
+  const bus = new VirtioBus(checkVirtio(options));
+  describeTable([...devices.map(describeDevice), ...bus.entries]);
   return {
     ...checkMemory(options.memory),
     vcpus,
     engine,
     dirtyTracking: checkTracking(options.dirtyTracking),
     devices,
+    bus,
     pool,
     signal,
     deadlineMs,
     affinity: checkAffinity(options.affinity, vcpus),
     onDebug,
     trace,
+    image: linuxImage(options),
   };
+}
+
+function linuxImage(options: VirtualMachineOptions): KvmImage | undefined {
+  const { kernel, initrd, cmdline = LINUX_CMDLINE } = options;
+  if (kernel !== undefined) return linux({ kernel, cmdline, ...(initrd === undefined ? {} : { initrd }) });
+  for (const name of ['initrd', 'cmdline'] as const)
+    if (options[name] !== undefined) throw outOfRange(name, 'given with a kernel', 'none');
+  return undefined;
 }
 
 /** `ERR_TOO_MANY_VCPUS`. */

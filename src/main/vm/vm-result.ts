@@ -1,13 +1,17 @@
 // What a VM says of itself: its state, how it ended, its numbers. Main thread; types, and the one conversion of errors.
 
+import type { EndRequest } from '../../../shared/device.ts';
 import { HypervisorError, isHypervisorError, messageOf } from '../../../shared/errors.ts';
 import type { VcpuStatsSnapshot } from '../../../shared/vcpu-stats.ts';
 
 export type VmState = 'created' | 'loaded' | 'running' | 'paused' | 'finished' | 'disposed';
 
-/** How a VM ended. `vcpu`: the one that ended it, where one did. `error`: with reason 'error'. */
+/**
+ * How a VM ended. 'shutdown' is a triple fault, 'panic' what a guest's kernel says of itself. `vcpu`: the one that ended it, where one
+ * did. `error`: with reason 'error'.
+ */
 export interface VmResult {
-  readonly reason: 'halt' | 'shutdown' | 'power-off' | 'reset' | 'stopped' | 'deadline' | 'program-end' | 'error';
+  readonly reason: EndRequest | 'halt' | 'shutdown' | 'stopped' | 'deadline' | 'program-end' | 'error';
   readonly vcpu?: number;
   readonly error?: HypervisorError;
 }

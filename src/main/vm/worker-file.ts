@@ -4,9 +4,19 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../../../native/index.ts';
 
-export type WorkerName = 'vcpu-worker' | 'io-worker' | 'lab-actor-worker' | 'lab/gate-device';
+export type WorkerName =
+  | 'vcpu-worker'
+  | 'io-worker'
+  | 'lab-actor-worker'
+  | 'lab/gate-device'
+  | 'virtio-balloon-device'
+  | 'virtio-blk-device'
+  | 'virtio-console-device'
+  | 'virtio-net-device'
+  | 'virtio-rng-device'
+  | 'virtio-vsock-device';
 
-/** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads. */
+/** The URL of a worker's entry, or of a device module that the library has on vCPUs' threads or the I/O worker. */
 export function workerFile(name: WorkerName): URL {
   return distFile(`workers/${name}.js`);
 }

@@ -1,0 +1,151 @@
+// The virtio devices of one VM: loads their modules, puts each behind a virtio-mmio transport, and passes the driver's notifications
+// to it. The I/O worker's thread. A notification comes by an eventfd where KVM has one at the register, and otherwise as the exit
+// that the transport sees itself; an interrupt is an eventfd, too. What is at their other ends is the main thread's (virtio-bus.ts).
+
+import { type NativeEventFd, type NativeEventWatcher, native } from '../../native/index.ts';
+import type { DeviceHandlers } from '../../shared/device.ts';
+import { HypervisorError, isHypervisorError, messageOf } from '../../shared/errors.ts';
+import type { GuestMemory } from '../../shared/guest-memory.ts';
+import { VirtioMmio } from '../../shared/virtio/mmio.ts';
+import type { HostedVirtioDevice, VirtioDeviceModule, VirtioEvents, VirtioSetup } from '../../shared/virtio/module.ts';
+
+interface Hosted {
+  readonly name: string;
+  readonly device: HostedVirtioDevice;
+  readonly transport: VirtioMmio;
+  readonly queues: readonly NativeEventFd[];
+  readonly interrupt: NativeEventFd;
+}
+
+export class VirtioHost {
+  readonly #hosted: Hosted[] = [];
+  readonly #onError: (error: unknown) => void;
+  /** By index of the watched event. */
+  #targets: { readonly hosted: Hosted; readonly queue: number }[] = [];
+  #watcher: NativeEventWatcher | undefined;
+  /** Notifications that came while the VM was paused; undefined: it is not. */
+  #held: Set<number> | undefined;
+
+  private constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
+
+  /**
+   * Makes the devices, in order. `onError`: the code of one threw later, outside of a guest's access.
+   * @throws what `createVirtioDevice` throws if that is a HypervisorError; `ERR_DEVICE_HANDLER` otherwise. Those before are closed then.
+   */
+  static async open(
+    setups: readonly VirtioSetup[],
+    memory: GuestMemory,
+    onError: (error: unknown) => void,
+  ): Promise<VirtioHost> {
+    const host = new VirtioHost(onError);
+    try {
+      for (const setup of setups) await host.#add(setup, memory);
+      host.#watch();
+      return host;
+    } catch (error) {
+      await host.close();
+      throw error;
+    }
+  }
+
+  /** For the main thread: whose the other ends are. */
+  get events(): readonly VirtioEvents[] {
+    return this.#hosted.map(({ queues, interrupt }) => ({
+      queues: queues.map(({ id }) => id),
+      interrupt: interrupt.id,
+    }));
+  }
+
+  /** The registers of device `index`. */
+  registers(index: number): DeviceHandlers | undefined {
+    return this.#hosted[index]?.transport;
+  }
+
+  /** The vCPUs are out of the guest: resolves when no device touches its memory, as far as the devices can say that. */
+  async pause(): Promise<void> {
+    this.#held ??= new Set();
+    await Promise.all(this.#hosted.map(({ device }) => device.pause?.()));
+    // A device that takes chains in several turns of the loop, as queues offer, has its last one.
+    await new Promise(resolve => setImmediate(resolve));
+  }
+
+  resume(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const { device } of this.#hosted) this.#guard(() => device.resume?.());
+    for (const index of held) this.#notified(index);
+  }
+
+  /** No notification any more; the devices close what they have open, each in its own time. */
+  async close(): Promise<void> {
+    this.#watcher?.close();
+    const ends = this.#hosted.map(async ({ device, queues, interrupt }) => {
+      try {
+        await device.close?.();
+      } finally {
+        for (const event of [...queues, interrupt]) event.close();
+      }
+    });
+    for (const end of await Promise.allSettled(ends)) if (end.status === 'rejected') this.#onError(end.reason);
+  }
+
+  async #add({ name, url, data }: VirtioSetup, memory: GuestMemory): Promise<void> {
+    let device: HostedVirtioDevice | undefined;
+    try {
+      const module: Partial<VirtioDeviceModule> = await import(url);
+      if (typeof module.createVirtioDevice !== 'function')
+        throw new TypeError('the module exports no function createVirtioDevice');
+      device = await module.createVirtioDevice({ name, memory, data });
+      if (typeof device !== 'object' || device === null || typeof device.onQueue !== 'function')
+        throw new TypeError('createVirtioDevice() must return a VirtioDevice');
+      const interrupt = native().createEventFd();
+      const transport = new VirtioMmio(device, {
+        memory,
+        interrupt: { raise: () => interrupt.signal() },
+        onError: this.#onError,
+      });
+      const queues = device.queueSizes.map(() => native().createEventFd());
+      this.#hosted.push({ name, device, transport, queues, interrupt });
+    } catch (cause) {
+      // One that a transport cannot have may hold files already.
+      await device?.close?.();
+      if (isHypervisorError(cause)) throw cause;
+      throw new HypervisorError(
+        'ERR_DEVICE_HANDLER',
+        `virtio device '${name}' did not start from ${url}: ${messageOf(cause)}`,
+        { cause, info: { device: name, url } },
+      );
+    }
+  }
+
+  #watch(): void {
+    this.#targets = this.#hosted.flatMap(hosted => hosted.queues.map((_, queue) => ({ hosted, queue })));
+    if (this.#targets.length === 0) return;
+    const events = this.#hosted.flatMap(({ queues }) => queues);
+    this.#watcher = native().watchEvents(events, index => this.#notified(index));
+  }
+
+  #notified(index: number): void {
+    const target = this.#targets[index];
+    if (this.#held !== undefined) this.#held.add(index);
+    else if (target !== undefined) this.#guard(() => target.hosted.transport.notify(target.queue), target.hosted.name);
+  }
+
+  /** What a device's code throws here ends the VM, as it does in an exit. */
+  #guard(work: () => void, name = 'virtio device'): void {
+    try {
+      work();
+    } catch (cause) {
+      this.#onError(
+        isHypervisorError(cause)
+          ? cause
+          : new HypervisorError('ERR_DEVICE_HANDLER', `device '${name}' failed: ${messageOf(cause)}`, {
+              cause,
+              info: { device: name },
+            }),
+      );
+    }
+  }
+}

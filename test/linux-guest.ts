@@ -1,0 +1,76 @@
+// Debian's kernel as a guest, with a busybox initrd and a job: for tests of booting. Both are made by `npm run test:machine`, which takes
+// them along into the emulated machine.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { VirtualMachine, type VirtualMachineOptions, type VmResult } from 'node-kvm';
+import { kvmKind } from '../src/main/host-facts.ts';
+import { fromRoot } from './command.ts';
+import { withFile } from './cpio.ts';
+import { hasKvm, kvmSuite, type Suite, suiteUnless } from './harness.ts';
+import { slowness } from './slowness.ts';
+
+/** The same kernel: an ELF file with PVH's note, and compressed as it is shipped. */
+export const VMLINUX = fromRoot('build/machine/vmlinux');
+export const BZIMAGE = fromRoot('build/machine/vmlinuz');
+export const GUEST_INITRD = fromRoot('build/machine/guest.cpio');
+
+/** A suite that needs a KVM that boots stock kernels, and the guest. */
+export function linuxSuite(name: string): Suite {
+  if (!hasKvm) return kvmSuite(name);
+  if (kvmKind() === 'pvm')
+    return suiteUnless('a PVM kernel emulates ring 0, and no stock kernel boots there (npm run test:machine)', name);
+  const missing = [VMLINUX, BZIMAGE, GUEST_INITRD].find(file => !existsSync(file));
+  if (missing === undefined) return suiteUnless(undefined, name);
+  const reason = `${missing} is missing (npm run test:machine makes it)`;
+  if (process.env['TEST_EMULATOR'] !== undefined) throw new Error(reason);
+  return suiteUnless(reason, name);
+}
+
+/** The guest's initrd with `job`, a shell script; it ends with power-off unless the job ends otherwise. */
+export const initrdWith = (job: string) => withFile(readFileSync(GUEST_INITRD), 'job', job);
+
+/** How a boot ended, and what the console had. */
+export interface Booted {
+  readonly result: VmResult;
+  readonly text: string;
+  readonly marks: VirtualMachine['marks'];
+}
+
+/** What create() takes; `job` in place of an initrd. */
+export type BootOptions = Partial<VirtualMachineOptions> & { readonly job: string };
+
+/** A machine that is loaded and not started. */
+export async function linuxMachine({ job, ...options }: BootOptions): Promise<VirtualMachine> {
+  return await VirtualMachine.create({
+    kernel: VMLINUX,
+    initrd: initrdWith(job),
+    memory: 128 << 20,
+    vcpus: 1,
+    engine: 'kvm',
+    deadlineMs: 20_000 * slowness,
+    ...options,
+  });
+}
+
+/** Runs it to its end, with everything that the console says. */
+export async function runToEnd(vm: VirtualMachine): Promise<Booted> {
+  const chunks: Uint8Array[] = [];
+  const reading = (async () => {
+    for await (const chunk of vm.console) chunks.push(chunk as Uint8Array);
+  })();
+  await vm.start();
+  const result = await vm.finished;
+  await reading;
+  return { result, text: Buffer.concat(chunks).toString(), marks: vm.marks };
+}
+
+/** Both, for a machine that nobody else needs. */
+export async function bootLinux(options: BootOptions): Promise<Booted> {
+  await using vm = await linuxMachine(options);
+  return await runToEnd(vm);
+}
+
+/** The lines that the job printed as `key=value`, by key. */
+export function facts(text: string): Map<string, string> {
+  return new Map([...text.matchAll(/^(\w+)=(.*?)\r?$/gm)].map(([, key = '', value = '']) => [key, value]));
+}
