@@ -25,7 +25,15 @@ export { histogramQuantile, type VcpuStatsSnapshot } from '../../shared/vcpu-sta
 export type { Writer } from '../../shared/writer.ts';
 export { type DebugConsole, type DebugConsoleOptions, debugConsole } from './devices/debug-console.ts';
 export { type DeviceModuleOptions, deviceModule } from './devices/device-module.ts';
+export { type Balloon, balloon } from './devices/balloon.ts';
+export { type NetEnd, type NetOptions, net, netLink } from './devices/net.ts';
 export { powerDevices } from './devices/power.ts';
+export type { SerialConsole } from './devices/serial.ts';
+export { type VirtioConsolePort, virtioConsole } from './devices/virtio-console.ts';
+export { type VirtioDeviceOptions, virtioDevice } from './devices/virtio-device.ts';
+export { type Vsock, type VsockOptions, vsock } from './devices/vsock.ts';
+export type { VsockServer } from './devices/vsock-host.ts';
+export type { VsockSocket } from './devices/vsock-socket.ts';
 export { type BiosOptions, bios } from './images/bios.ts';
 export type { StartMode, StartRing } from './images/boot-state.ts';
 export { type ElfOptions, elf } from './images/elf.ts';
@@ -86,10 +94,12 @@ export {
   type KvmKind,
   probe,
 } from './probe.ts';
+export type { BootMarks } from './vm/boot-clock.ts';
 export type { DirtyLimit } from './vm/dirty-limit.ts';
 export type { DirtyRate, DirtyRateOptions, VcpuDirtyRate } from './vm/dirty-rate.ts';
 export type { Engine } from './vm/engine.ts';
 export type { Vcpu } from './vm/vcpu.ts';
 export { VcpuPool, type VcpuPoolOptions } from './vm/vcpu-pool.ts';
+export type { VirtioOptions } from './vm/virtio-options.ts';
 export { VirtualMachine, type VmResult, type VmState, type VmStats } from './vm/virtual-machine.ts';
 export type { VirtualMachineOptions } from './vm/vm-options.ts';
