@@ -22,14 +22,28 @@ export type { ProgramContext, ProgramModule } from '../../shared/program.ts';
 export type { U64 } from '../../shared/units.ts';
 export type * from '../../shared/vcpu-state.ts';
 export { histogramQuantile, type VcpuStatsSnapshot } from '../../shared/vcpu-stats.ts';
+export type { BalloonStats } from '../../shared/virtio/balloon.ts';
+export type { Chain } from '../../shared/virtio/chain.ts';
+export type { ConsoleSize } from '../../shared/virtio/console.ts';
+export type { VirtioContext, VirtioDevice } from '../../shared/virtio/device.ts';
+export type {
+  HostedVirtioDevice,
+  VirtioDeviceContext,
+  VirtioDeviceModule,
+  VirtioDeviceSpec,
+} from '../../shared/virtio/module.ts';
+export type { Virtqueue } from '../../shared/virtio/queue.ts';
 export type { Writer } from '../../shared/writer.ts';
+export type { DiskOptions } from '../devices/open-disk.ts';
+export { type Balloon, balloon } from './devices/balloon.ts';
 export { type DebugConsole, type DebugConsoleOptions, debugConsole } from './devices/debug-console.ts';
 export { type DeviceModuleOptions, deviceModule } from './devices/device-module.ts';
-export { type Balloon, balloon } from './devices/balloon.ts';
 export { type NetEnd, type NetOptions, net, netLink } from './devices/net.ts';
+export type { NetLink } from './devices/net-link.ts';
 export { powerDevices } from './devices/power.ts';
 export type { SerialConsole } from './devices/serial.ts';
 export { type VirtioConsolePort, virtioConsole } from './devices/virtio-console.ts';
+export type { VirtioConsoleStream } from './devices/virtio-console-stream.ts';
 export { type VirtioDeviceOptions, virtioDevice } from './devices/virtio-device.ts';
 export { type Vsock, type VsockOptions, vsock } from './devices/vsock.ts';
 export type { VsockServer } from './devices/vsock-host.ts';
