@@ -37,7 +37,11 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await turn();
 }
 
-const contextOf = ({ name, data }: VirtioDeviceSpec, memory: KvmMemory): VirtioDeviceContext => ({ name, data, memory });
+const contextOf = ({ name, data }: VirtioDeviceSpec, memory: KvmMemory): VirtioDeviceContext => ({
+  name,
+  data,
+  memory,
+});
 
 test('vsock: a guest and the application, a pause, and the end', async () => {
   using memory = new KvmMemory(0x10_0000);
