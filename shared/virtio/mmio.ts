@@ -10,8 +10,8 @@ import { isMemoryError, QueueFault } from './chain.ts';
 import { RESERVED_FEATURES, RING_FEATURES, VIRTIO_F, type VirtioContext, type VirtioDevice } from './device.ts';
 import { PackedRing } from './packed-ring.ts';
 import { type QueueHost, Virtqueue } from './queue.ts';
-import type { RingOptions } from './ring.ts';
-import { SPLIT_SIZE_MAX, SplitRing } from './split-ring.ts';
+import { RING_SIZE_MAX, type RingOptions } from './ring.ts';
+import { SplitRing } from './split-ring.ts';
 
 /** Registers (4.2.2), each 32 bits; the configuration space follows, of any width. */
 export const MMIO = {
@@ -97,7 +97,7 @@ export class VirtioMmio implements DeviceHandlers {
     if ((device.features & RESERVED_FEATURES) !== 0n)
       throw outOfRange(`device '${device.name}' features`, 'bits 0 to 23 and from 50 on', device.features);
     for (const size of device.queueSizes) {
-      if (!Number.isInteger(size) || size < 1 || size > SPLIT_SIZE_MAX || (size & (size - 1)) !== 0)
+      if (!Number.isInteger(size) || size < 1 || size > RING_SIZE_MAX || (size & (size - 1)) !== 0)
         throw outOfRange(`device '${device.name}' queue size`, 'a power of two up to 32,768', size);
     }
     this.device = device;

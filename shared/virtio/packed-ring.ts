@@ -14,12 +14,12 @@ import {
   indirectEntries,
   loadWord,
   passed,
+  RING_SIZE_MAX,
   type Ring,
   type RingOptions,
   storeWord,
 } from './ring.ts';
 
-export const PACKED_SIZE_MAX = 32_768;
 const LENGTH = 8;
 const ID = 12;
 const FLAGS = 14;
@@ -48,7 +48,7 @@ export class PackedRing implements Ring {
   /** @throws QueueFault for a size or an area that cannot be */
   constructor(options: RingOptions) {
     const { memory, size, descriptors, driver, device } = options;
-    if (size < 1 || size > PACKED_SIZE_MAX) throw new QueueFault(`a packed ring of ${size} entries`);
+    if (size < 1 || size > RING_SIZE_MAX) throw new QueueFault(`a packed ring of ${size} entries`);
     checkArea(memory, { name: 'descriptors', at: descriptors, bytes: size * DESCRIPTOR, align: 16 }, true);
     checkArea(memory, { name: "driver's events", at: driver, bytes: EVENT_BYTES, align: 4 }, false);
     checkArea(memory, { name: "device's events", at: device, bytes: EVENT_BYTES, align: 4 }, true);

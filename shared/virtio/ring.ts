@@ -12,6 +12,8 @@ import { u16le, u32le } from '../layout.ts';
 import { hex } from '../units.ts';
 import { CHAIN_MAX, type Chain, QueueFault } from './chain.ts';
 
+/** Entries of the largest ring that the specification allows, of either kind. */
+export const RING_SIZE_MAX = 32_768;
 /** Bytes of a descriptor in either ring. */
 export const DESCRIPTOR = 16;
 export const DESCRIPTOR_NEXT = 1;

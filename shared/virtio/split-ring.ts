@@ -13,13 +13,12 @@ import {
   indirectEntries,
   loadWord,
   passed,
+  RING_SIZE_MAX,
   type Ring,
   type RingOptions,
   storeWord,
 } from './ring.ts';
 
-/** The largest ring that the specification allows. */
-export const SPLIT_SIZE_MAX = 32_768;
 // Both rings: flags and an index, 16 bits each, then the entries, then one word of event suppression.
 const INDEX = 2;
 const ENTRIES = 4;
@@ -41,7 +40,7 @@ export class SplitRing implements Ring {
   /** @throws QueueFault for a size or an area that cannot be */
   constructor(options: RingOptions) {
     const { memory, size, descriptors, driver, device } = options;
-    if (size < 1 || size > SPLIT_SIZE_MAX || (size & (size - 1)) !== 0)
+    if (size < 1 || size > RING_SIZE_MAX || (size & (size - 1)) !== 0)
       throw new QueueFault(`a split ring of ${size} entries`);
     checkArea(memory, { name: 'descriptors', at: descriptors, bytes: size * DESCRIPTOR, align: 16 }, false);
     checkArea(memory, { name: 'available entries', at: driver, bytes: ENTRIES + 2 * size + 2, align: 2 }, false);
@@ -89,7 +88,7 @@ export class SplitRing implements Ring {
     // After the store of the used index, which is a full fence.
     if (!eventIndex) return (loadWord(memory, driver) & NO_INTERRUPT) === 0;
     const event = loadWord(memory, driver + ENTRIES + 2 * size);
-    return count > SPLIT_SIZE_MAX || passed(event, this.#used, this.#used - count);
+    return count > RING_SIZE_MAX || passed(event, this.#used, this.#used - count);
   }
 
   arm(): void {
