@@ -16,7 +16,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -302,6 +302,23 @@ async function buildLabGuest() {
   renameSync(unfinished, target);
 }
 
+/** Programs for Linux guests, of the examples and the tests: one C file each, static, so that they run on any initrd. */
+async function buildLinuxPrograms() {
+  mkdirSync('build/linux', { recursive: true });
+  for (const source of ['examples/linux', 'test/linux/programs'].flatMap(folder =>
+    walk(folder, name => name.endsWith('.c')),
+  )) {
+    const target = join('build/linux', basename(source, '.c'));
+    const built = statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if ([source, 'build.mjs'].every(file => statSync(file).mtimeMs < built)) continue;
+    const unfinished = `${target}.${process.pid}`;
+    await run(process.env['CC'] ?? 'gcc', [
+      ...['-std=gnu11', '-O2', '-static', '-pthread', '-s', '-Wall', '-Wextra', '-Werror', '-o', unfinished, source],
+    ]);
+    renameSync(unfinished, target);
+  }
+}
+
 /**
  * Programs that import 'node-kvm' like a user's: examples, benchmarks, tests. Bundled one by one into build/, each test with uvu: a test
  * file is a process of its own, and in the emulated machine every module that it loads costs a tenth of a second.
@@ -354,11 +371,13 @@ const jobs = {
   async start(args) {
     await buildAll();
     await buildPrograms(['examples']);
+    await buildLinuxPrograms();
     await node('build/examples/main-job.js', args);
   },
   async test(args) {
     await buildAll();
     await buildPrograms(['test', 'examples']);
+    await buildLinuxPrograms();
     if (args.length === 0) await typecheck();
     await node('build/test/runner.js', args);
   },
@@ -387,6 +406,7 @@ const jobs = {
   async machine(args) {
     await buildAll();
     await buildPrograms(['test', 'examples']);
+    await buildLinuxPrograms();
     await node('build/test/machine/run.js', args);
   },
   async package(args) {

@@ -1,4 +1,4 @@
-// A cpio archive of one file, as the kernel takes it behind another one in an initrd ("newc", Linux: Documentation/driver-api/
+// A cpio archive of some files, as the kernel takes it behind another one in an initrd ("newc", Linux: Documentation/driver-api/
 // early-userspace/buffer-format.rst). For tests.
 
 /** Text as a number of eight hexadecimal digits. */
@@ -16,8 +16,17 @@ function pad(bytes: Uint8Array): Buffer {
   return Buffer.concat([bytes, Buffer.alloc(-bytes.byteLength & 3)]);
 }
 
-/** `archive`, whole, with one more file at its end. */
-export function withFile(archive: Uint8Array, name: string, text: string): Buffer {
-  const file = entry(name, 0o100644, Buffer.from(text));
-  return Buffer.concat([pad(archive), file, entry('TRAILER!!!', 0, new Uint8Array(0))]);
+/** A file, and where it goes; its folder must be in the archive. */
+export interface ArchiveFile {
+  readonly name: string;
+  readonly data: Uint8Array;
+  readonly executable?: boolean;
+}
+
+/** `archive`, whole, with more files at its end. */
+export function withFiles(archive: Uint8Array, files: readonly ArchiveFile[]): Buffer {
+  const entries = files.map(({ name, data, executable }) =>
+    entry(name, executable === true ? 0o100755 : 0o100644, data),
+  );
+  return Buffer.concat([pad(archive), ...entries, entry('TRAILER!!!', 0, new Uint8Array(0))]);
 }

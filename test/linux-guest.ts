@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { VirtualMachine, type VirtualMachineOptions, type VmResult } from 'node-kvm';
 import { kvmKind } from '../src/main/host-facts.ts';
 import { fromRoot } from './command.ts';
-import { withFile } from './cpio.ts';
+import { withFiles } from './cpio.ts';
 import { hasKvm, kvmSuite, type Suite, suiteUnless } from './harness.ts';
 import { slowness } from './slowness.ts';
 
@@ -26,8 +26,18 @@ export function linuxSuite(name: string): Suite {
   return suiteUnless(reason, name);
 }
 
-/** The guest's initrd with `job`, a shell script; it ends with power-off unless the job ends otherwise. */
-export const initrdWith = (job: string) => withFile(readFileSync(GUEST_INITRD), 'job', job);
+/**
+ * The guest's initrd with `job`, a shell script; it ends with power-off unless the job ends otherwise. `programs`: names of C files in
+ * test/linux/programs/ and examples/linux/, which the job finds in /bin.
+ */
+export function initrdWith(job: string, programs: readonly string[] = []): Buffer {
+  const files = programs.map(name => ({
+    name: `bin/${name}`,
+    data: readFileSync(fromRoot(`build/linux/${name}`)),
+    executable: true,
+  }));
+  return withFiles(readFileSync(GUEST_INITRD), [{ name: 'job', data: Buffer.from(job) }, ...files]);
+}
 
 /** How a boot ended, and what the console had. */
 export interface Booted {
@@ -36,14 +46,17 @@ export interface Booted {
   readonly marks: VirtualMachine['marks'];
 }
 
-/** What create() takes; `job` in place of an initrd. */
-export type BootOptions = Partial<VirtualMachineOptions> & { readonly job: string };
+/** What create() takes; `job` and `programs` in place of an initrd. */
+export type BootOptions = Partial<VirtualMachineOptions> & {
+  readonly job: string;
+  readonly programs?: readonly string[];
+};
 
 /** A machine that is loaded and not started. */
-export async function linuxMachine({ job, ...options }: BootOptions): Promise<VirtualMachine> {
+export async function linuxMachine({ job, programs, ...options }: BootOptions): Promise<VirtualMachine> {
   return await VirtualMachine.create({
     kernel: VMLINUX,
-    initrd: initrdWith(job),
+    initrd: initrdWith(job, programs),
     memory: 128 << 20,
     vcpus: 1,
     engine: 'kvm',

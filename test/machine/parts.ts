@@ -49,7 +49,16 @@ const GUEST_MODULES = [
 const SYSTEM_FILES = ['/usr/share/seabios/bios-256k.bin'];
 
 /** What tests read from the project, besides the packages of node_modules. */
-const PROJECT = ['package.json', 'ARCHITECTURE.md', 'dist', 'prebuilds', 'build/test', 'build/guest', 'build/examples'];
+const PROJECT = [
+  'package.json',
+  'ARCHITECTURE.md',
+  'dist',
+  'prebuilds',
+  'build/test',
+  'build/guest',
+  'build/linux',
+  'build/examples',
+];
 
 /**
  * The kernel's selftests that the lab has as peers travel along from the folder that NODE_KVM_SELFTESTS names here, to where the lab looks for them without being
