@@ -38,6 +38,8 @@ export interface DeviceHandlers {
   read?(offset: number, size: number, access: DeviceAccess): DeviceValue;
   /** `value` is a number for up to 4 bytes, and a bigint for more (a number would not hold it). */
   write?(offset: number, size: number, value: DeviceValue, access: DeviceAccess): void;
+  /** Modules with where: 'vcpu' alone: the vCPU is closed. Called once, on its thread, unless that was ended by force. Must not throw. */
+  close?(): void;
 }
 
 /**

@@ -49,65 +49,100 @@ export interface UartOptions {
   readonly interrupt: Interrupt;
 }
 
-/** A ring of 16 bytes. */
+/**
+ * Where everything that the chip remembers lies: words of an array, which may be shared memory. Then several threads may have a Uart16550 over
+ * the same words, as long as one of them is in it at a time.
+ */
+const WORD = {
+  DIVISOR: 0,
+  IER: 1,
+  /** FIFOs are enabled. */
+  FIFOS: 2,
+  TRIGGER: 3,
+  LCR: 4,
+  MCR: 5,
+  SCRATCH: 6,
+  /** LSR's error bits, until it is read. */
+  ERRORS: 7,
+  /** MSR's low half: what changed since it was read. */
+  DELTAS: 8,
+  /** "Transmitter empty" is an event: it goes when IIR has reported it, or with the next byte. */
+  EMPTIED: 9,
+  LINE: 10,
+  OPENED: 11,
+  RECEIVER: 12,
+  TRANSMITTER: 30,
+} as const;
+export const UART_WORDS = 48;
+
+/** A chip that has just been reset. `words`: UART_WORDS of them, all zero. */
+export function resetUart(words: Int32Array): void {
+  // 115,200 baud of a 1.8432 MHz clock, which nothing here depends on.
+  words[WORD.DIVISOR] = 1;
+  words[WORD.TRIGGER] = 1;
+  words[WORD.LCR] = 0x03; // 8 bits, no parity, one stop bit
+}
+
+/** A ring of 16 bytes: its first one, how many there are, and they. */
 class Fifo {
-  readonly #bytes = new Uint8Array(FIFO_SIZE);
-  #first = 0;
-  length = 0;
+  readonly #words: Int32Array;
+  readonly #base: number;
+
+  constructor(words: Int32Array, base: number) {
+    this.#words = words;
+    this.#base = base;
+  }
+
+  get length(): number {
+    return this.#words[this.#base + 1] ?? 0;
+  }
 
   push(byte: number): void {
-    this.#bytes[(this.#first + this.length) % FIFO_SIZE] = byte;
-    this.length += 1;
+    const words = this.#words;
+    const length = this.length;
+    words[this.#base + 2 + (((words[this.#base] ?? 0) + length) % FIFO_SIZE)] = byte;
+    words[this.#base + 1] = length + 1;
   }
 
   /** The oldest byte; 0 when there is none. */
   get first(): number {
-    return this.length === 0 ? 0 : (this.#bytes[this.#first] ?? 0);
+    return this.length === 0 ? 0 : (this.#words[this.#base + 2 + (this.#words[this.#base] ?? 0)] ?? 0);
   }
 
   shift(): number {
     const byte = this.first;
-    if (this.length > 0) {
-      this.#first = (this.#first + 1) % FIFO_SIZE;
-      this.length -= 1;
+    const length = this.length;
+    if (length > 0) {
+      this.#words[this.#base] = ((this.#words[this.#base] ?? 0) + 1) % FIFO_SIZE;
+      this.#words[this.#base + 1] = length - 1;
     }
     return byte;
   }
 
   clear(): void {
-    this.length = 0;
+    this.#words[this.#base + 1] = 0;
   }
 }
 
 export class Uart16550 implements DeviceHandlers {
   readonly #options: UartOptions;
-  readonly #receiver = new Fifo();
-  readonly #transmitter = new Fifo();
-  // 115,200 baud of a 1.8432 MHz clock, which nothing here depends on.
-  #divisor = 1;
-  #ier = 0;
-  #fifos = false;
-  #trigger = 1;
-  #lcr = 0x03; // 8 bits, no parity, one stop bit
-  #mcr = 0;
-  #scratch = 0;
-  /** LSR's error bits, until it is read. */
-  #errors = 0;
-  /** MSR's low half: what changed since it was read. */
-  #deltas = 0;
-  /** "Transmitter empty" is an event: it goes when IIR has reported it, or with the next byte. */
-  #emptied = false;
-  #line = false;
-  #opened = false;
+  readonly #words: Int32Array;
+  readonly #receiver: Fifo;
+  readonly #transmitter: Fifo;
 
-  constructor(options: UartOptions) {
+  /** `words`: as resetUart() has left them, or a Uart16550 on another thread. Default: a chip of its own. */
+  constructor(options: UartOptions, words?: Int32Array) {
     this.#options = options;
+    this.#words = words ?? new Int32Array(UART_WORDS);
+    if (words === undefined) resetUart(this.#words);
+    this.#receiver = new Fifo(this.#words, WORD.RECEIVER);
+    this.#transmitter = new Fifo(this.#words, WORD.TRANSMITTER);
   }
 
   /** Takes as many of `bytes` as the receiver has room for; returns how many. Never more than 16. */
   receive(bytes: Uint8Array): number {
     // In loopback mode the receiver is not connected to the line: nothing is lost, it waits.
-    if ((this.#mcr & MCR.LOOP) !== 0) return 0;
+    if ((this.#get(WORD.MCR) & MCR.LOOP) !== 0) return 0;
     const count = Math.min(bytes.length, this.#capacity - this.#receiver.length);
     for (let i = 0; i < count; i++) this.#receiver.push(bytes[i] ?? 0);
     this.#update();
@@ -133,47 +168,59 @@ export class Uart16550 implements DeviceHandlers {
     for (let i = 0; i < size; i++) this.#writeRegister(offset + i, (bits >>> (8 * i)) & 0xff);
   }
 
+  #get(word: number): number {
+    return this.#words[word] ?? 0;
+  }
+
+  #set(word: number, value: number): void {
+    this.#words[word] = value;
+  }
+
+  #is(word: number): boolean {
+    return this.#words[word] !== 0;
+  }
+
   /** Bytes that each direction holds: one without the FIFOs. */
   get #capacity(): number {
-    return this.#fifos ? FIFO_SIZE : 1;
+    return this.#is(WORD.FIFOS) ? FIFO_SIZE : 1;
   }
 
   get #dlab(): boolean {
-    return (this.#lcr & LCR_DLAB) !== 0;
+    return (this.#get(WORD.LCR) & LCR_DLAB) !== 0;
   }
 
   #readRegister(register: number): number {
     switch (register) {
       case UART.DATA:
-        return this.#dlab ? this.#divisor & 0xff : this.#take();
+        return this.#dlab ? this.#get(WORD.DIVISOR) & 0xff : this.#take();
       case UART.IER:
-        return this.#dlab ? this.#divisor >>> 8 : this.#ier;
+        return this.#dlab ? this.#get(WORD.DIVISOR) >>> 8 : this.#get(WORD.IER);
       case UART.IIR: {
         const source = this.#source();
         if (source === IIR.TRANSMITTER_EMPTY) {
-          this.#emptied = false;
+          this.#set(WORD.EMPTIED, 0);
           this.#update();
         }
-        return source | (this.#fifos ? IIR_FIFOS_ENABLED : 0);
+        return source | (this.#is(WORD.FIFOS) ? IIR_FIFOS_ENABLED : 0);
       }
       case UART.LCR:
-        return this.#lcr;
+        return this.#get(WORD.LCR);
       case UART.MCR:
-        return this.#mcr;
+        return this.#get(WORD.MCR);
       case UART.LSR: {
         const status = this.#lineStatus();
-        this.#errors = 0;
+        this.#set(WORD.ERRORS, 0);
         this.#update();
         return status;
       }
       case UART.MSR: {
-        const status = modemInputs(this.#mcr) | this.#deltas;
-        this.#deltas = 0;
+        const status = modemInputs(this.#get(WORD.MCR)) | this.#get(WORD.DELTAS);
+        this.#set(WORD.DELTAS, 0);
         this.#update();
         return status;
       }
       case UART.SCR:
-        return this.#scratch;
+        return this.#get(WORD.SCRATCH);
       default:
         return 0xff;
     }
@@ -182,24 +229,24 @@ export class Uart16550 implements DeviceHandlers {
   #writeRegister(register: number, value: number): void {
     switch (register) {
       case UART.DATA:
-        if (this.#dlab) this.#divisor = (this.#divisor & 0xff00) | value;
+        if (this.#dlab) this.#set(WORD.DIVISOR, (this.#get(WORD.DIVISOR) & 0xff00) | value);
         else this.#send(value);
         break;
       case UART.IER:
-        if (this.#dlab) this.#divisor = (this.#divisor & 0x00ff) | (value << 8);
+        if (this.#dlab) this.#set(WORD.DIVISOR, (this.#get(WORD.DIVISOR) & 0x00ff) | (value << 8));
         else this.#enable(value & IER_MASK);
         break;
       case UART.FCR:
         this.#controlFifos(value);
         break;
       case UART.LCR:
-        this.#lcr = value;
+        this.#set(WORD.LCR, value);
         break;
       case UART.MCR:
         this.#controlModem(value & MCR_MASK);
         break;
       case UART.SCR:
-        this.#scratch = value;
+        this.#set(WORD.SCRATCH, value);
         break;
       default: // LSR and MSR: written by factory tests only, and read-only here
         return;
@@ -210,14 +257,14 @@ export class Uart16550 implements DeviceHandlers {
   #take(): number {
     const byte = this.#receiver.shift();
     // Refilled before the line is looked at: a stream of input is one interrupt and a driver that goes on reading, not one a byte.
-    if ((this.#mcr & MCR.LOOP) === 0) this.#options.onRoom?.();
+    if ((this.#get(WORD.MCR) & MCR.LOOP) === 0) this.#options.onRoom?.();
     this.#update();
     return byte;
   }
 
   #send(byte: number): void {
-    this.#emptied = false;
-    if ((this.#mcr & MCR.LOOP) !== 0) {
+    this.#set(WORD.EMPTIED, 0);
+    if ((this.#get(WORD.MCR) & MCR.LOOP) !== 0) {
       this.#loop(byte);
       return;
     }
@@ -229,8 +276,8 @@ export class Uart16550 implements DeviceHandlers {
   /** Loopback: what is sent is received. */
   #loop(byte: number): void {
     if (this.#receiver.length < this.#capacity) this.#receiver.push(byte);
-    else this.#errors |= LSR.OVERRUN;
-    this.#emptied = true;
+    else this.#set(WORD.ERRORS, this.#get(WORD.ERRORS) | LSR.OVERRUN);
+    this.#set(WORD.EMPTIED, 1);
   }
 
   #drain(): void {
@@ -238,49 +285,49 @@ export class Uart16550 implements DeviceHandlers {
       if (!this.#options.transmit(this.#transmitter.first)) return;
       this.#transmitter.shift();
     }
-    this.#emptied = true;
+    this.#set(WORD.EMPTIED, 1);
   }
 
   #enable(value: number): void {
     // Enabling the interrupt of an empty transmitter reports it (again): drivers start to send by this.
-    const rising = value & ~this.#ier;
-    this.#ier = value;
-    if (!this.#opened && (value & IER.RECEIVED) !== 0 && value !== IER_MASK) {
-      this.#opened = true;
+    const rising = value & ~this.#get(WORD.IER);
+    this.#set(WORD.IER, value);
+    if (!this.#is(WORD.OPENED) && (value & IER.RECEIVED) !== 0 && value !== IER_MASK) {
+      this.#set(WORD.OPENED, 1);
       this.#options.onOpen?.();
     }
-    if ((rising & IER.TRANSMITTER_EMPTY) !== 0 && this.#transmitter.length === 0) this.#emptied = true;
+    if ((rising & IER.TRANSMITTER_EMPTY) !== 0 && this.#transmitter.length === 0) this.#set(WORD.EMPTIED, 1);
   }
 
   #controlFifos(value: number): void {
     const enable = (value & FCR.ENABLE) !== 0;
-    const switched = enable !== this.#fifos;
-    this.#fifos = enable;
+    const switched = enable !== this.#is(WORD.FIFOS);
+    this.#set(WORD.FIFOS, enable ? 1 : 0);
     // The other bits count only with FIFOs enabled; switching between the modes clears both.
     if (switched || (enable && (value & FCR.CLEAR_TRANSMITTER) !== 0)) {
-      if (this.#transmitter.length > 0) this.#emptied = true;
+      if (this.#transmitter.length > 0) this.#set(WORD.EMPTIED, 1);
       this.#transmitter.clear();
     }
     if (switched || (enable && (value & FCR.CLEAR_RECEIVER) !== 0)) this.#receiver.clear();
-    this.#trigger = enable ? (TRIGGER_LEVELS[value >>> 6] ?? 1) : 1;
+    this.#set(WORD.TRIGGER, enable ? (TRIGGER_LEVELS[value >>> 6] ?? 1) : 1);
     this.#options.onRoom?.();
   }
 
   #controlModem(value: number): void {
-    const before = modemInputs(this.#mcr);
-    const wasLooping = (this.#mcr & MCR.LOOP) !== 0;
-    this.#mcr = value;
+    const before = modemInputs(this.#get(WORD.MCR));
+    const wasLooping = (this.#get(WORD.MCR) & MCR.LOOP) !== 0;
+    this.#set(WORD.MCR, value);
     const after = modemInputs(value);
     const changed = before ^ after;
-    if ((changed & MSR.CTS) !== 0) this.#deltas |= MSR_DELTA.CTS;
-    if ((changed & MSR.DSR) !== 0) this.#deltas |= MSR_DELTA.DSR;
-    if ((changed & before & MSR.RI) !== 0) this.#deltas |= MSR_DELTA.RI_FALLEN;
-    if ((changed & MSR.DCD) !== 0) this.#deltas |= MSR_DELTA.DCD;
+    if ((changed & MSR.CTS) !== 0) this.#set(WORD.DELTAS, this.#get(WORD.DELTAS) | MSR_DELTA.CTS);
+    if ((changed & MSR.DSR) !== 0) this.#set(WORD.DELTAS, this.#get(WORD.DELTAS) | MSR_DELTA.DSR);
+    if ((changed & before & MSR.RI) !== 0) this.#set(WORD.DELTAS, this.#get(WORD.DELTAS) | MSR_DELTA.RI_FALLEN);
+    if ((changed & MSR.DCD) !== 0) this.#set(WORD.DELTAS, this.#get(WORD.DELTAS) | MSR_DELTA.DCD);
     if (wasLooping && (value & MCR.LOOP) === 0) this.#options.onRoom?.();
   }
 
   #lineStatus(): number {
-    let status = this.#errors;
+    let status = this.#get(WORD.ERRORS);
     if (this.#receiver.length > 0) status |= LSR.DATA_READY;
     if (this.#transmitter.length === 0) status |= LSR.TRANSMITTER_EMPTY | LSR.TRANSMITTER_IDLE;
     return status;
@@ -288,20 +335,20 @@ export class Uart16550 implements DeviceHandlers {
 
   /** The enabled interrupt of the highest priority that is pending, as IIR's low bits. */
   #source(): number {
-    const ier = this.#ier;
-    if ((ier & IER.LINE_STATUS) !== 0 && this.#errors !== 0) return IIR.LINE_STATUS;
+    const ier = this.#get(WORD.IER);
+    if ((ier & IER.LINE_STATUS) !== 0 && this.#get(WORD.ERRORS) !== 0) return IIR.LINE_STATUS;
     if ((ier & IER.RECEIVED) !== 0 && this.#receiver.length > 0)
-      return this.#receiver.length >= this.#trigger ? IIR.RECEIVED : IIR.TIMEOUT;
-    if ((ier & IER.TRANSMITTER_EMPTY) !== 0 && this.#emptied) return IIR.TRANSMITTER_EMPTY;
-    if ((ier & IER.MODEM_STATUS) !== 0 && this.#deltas !== 0) return IIR.MODEM_STATUS;
+      return this.#receiver.length >= this.#get(WORD.TRIGGER) ? IIR.RECEIVED : IIR.TIMEOUT;
+    if ((ier & IER.TRANSMITTER_EMPTY) !== 0 && this.#is(WORD.EMPTIED)) return IIR.TRANSMITTER_EMPTY;
+    if ((ier & IER.MODEM_STATUS) !== 0 && this.#get(WORD.DELTAS) !== 0) return IIR.MODEM_STATUS;
     return IIR.NONE;
   }
 
   /** The line is high while anything is pending. Boards gate it with OUT2; drivers set that always, and it is not asked here. */
   #update(): void {
     const line = this.#source() !== IIR.NONE;
-    if (line === this.#line) return;
-    this.#line = line;
+    if (line === this.#is(WORD.LINE)) return;
+    this.#set(WORD.LINE, line ? 1 : 0);
     if (line) this.#options.interrupt.raise();
     else this.#options.interrupt.lower?.();
   }

@@ -2,6 +2,7 @@
 // vCPU thread: every ioctl of the vCPU comes from here.
 
 import { type NativeVcpu, native } from '../../native/index.ts';
+import type { DeviceHandlers } from '../../shared/device.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
 import { HypervisorError } from '../../shared/errors.ts';
 import { ExitTrace } from '../../shared/exit-trace.ts';
@@ -69,6 +70,7 @@ export class KvmVcpu implements VcpuApi {
   readonly #onClose: () => void;
   #vcpu: NativeVcpu | undefined;
   #loop: RunLoop | undefined;
+  #handlers: readonly (DeviceHandlers | undefined)[] = [];
 
   constructor(task: VcpuTask<unknown>, threadId: number, onClose: () => void) {
     this.#task = task;
@@ -106,6 +108,7 @@ export class KvmVcpu implements VcpuApi {
     const { run, runBuffer } = vcpu;
     const { index } = this.#task;
     const handlers = await loadDeviceModules(connection.devices, 'vcpu', index, this.#memory);
+    this.#handlers = handlers;
     const control = new Int32Array(this.#task.control);
     this.#loop = new RunLoop({
       index,
@@ -178,6 +181,8 @@ export class KvmVcpu implements VcpuApi {
     this.#vcpu?.close();
     this.#vcpu = undefined;
     this.#loop = undefined;
+    for (const handlers of this.#handlers) handlers?.close?.();
+    this.#handlers = [];
     this.#onClose();
   }
 

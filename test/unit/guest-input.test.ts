@@ -5,10 +5,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EscapeFilter, GuestInput } from '../../src/main/cli/guest-input.ts';
-import { serialPort } from '../../src/main/devices/serial.ts';
+import { SERIAL, SerialGuest } from '../serial-guest.ts';
 
 const test = suite('guest input');
-const nobody = { vcpu: 0, end: () => {} };
 
 /** What the guest gets of these pieces, and whether one asked for the end. */
 function typed(...pieces: string[]): [string, boolean] {
@@ -37,7 +36,8 @@ function terminal() {
 }
 
 test('a terminal is raw until end(), keys wait until the port is open, and Ctrl-A x is told once', async () => {
-  const port = serialPort();
+  const guest = new SerialGuest();
+  const { port } = guest;
   const { stream, modes } = terminal();
   const listeners = process.listenerCount('exit');
   let quits = 0;
@@ -47,10 +47,9 @@ test('a terminal is raw until end(), keys wait until the port is open, and Ctrl-
   assert.equal(modes, [true]);
   stream.write('k');
   await turn();
-  assert.is(Number(port.read?.(5, 1, nobody)) & 1, 0, 'nothing is there before a driver has opened the port');
-  port.write?.(1, 1, 1, nobody);
-  await turn();
-  assert.is(port.read?.(0, 1, nobody), 'k'.charCodeAt(0));
+  assert.is(guest.take(), '', 'nothing is there before a driver has opened the port');
+  guest.set(SERIAL.IER, 1);
+  assert.is(await guest.takeAll(1), 'k');
   stream.write('\x01x\x01x');
   await turn();
   assert.equal([quits, input.wasQuit], [1, true]);
@@ -60,22 +59,16 @@ test('a terminal is raw until end(), keys wait until the port is open, and Ctrl-
 });
 
 test('more than the guest takes stops the terminal until there is room', async () => {
-  const port = serialPort();
+  const guest = new SerialGuest();
+  const { port } = guest;
   const { stream } = terminal();
   const input = new GuestInput(port.console, stream, () => {});
-  port.write?.(2, 1, 1, nobody);
-  port.write?.(1, 1, 1, nobody);
+  guest.set(SERIAL.FCR, 1);
+  guest.set(SERIAL.IER, 1);
   stream.write('z'.repeat(50_000));
   await turn();
   assert.ok(stream.isPaused());
-  let got = 0;
-  while (got < 50_000) {
-    while ((Number(port.read?.(5, 1, nobody)) & 1) !== 0) {
-      port.read?.(0, 1, nobody);
-      got += 1;
-    }
-    await turn();
-  }
+  await guest.takeAll(50_000);
   assert.not(stream.isPaused());
   input.end();
 });

@@ -1,37 +1,30 @@
-// A serial port whose far end is a Node stream: the guest's console. Main thread.
-// Memory is bounded in both directions. Output waits in a ring of fixed size; input waits in the stream's own buffer, whose
-// write() says when to stop, and enters the port's 16-byte FIFO as the guest reads it.
+// The far side of a VM's serial port: the guest's console as a Node stream. Main thread. The chip is on the vCPUs' threads
+// (src/workers/serial-device.ts); what both sides share, and how they wake each other, is shared/devices/serial-words.ts.
+// Memory is bounded in both directions. Output waits in a ring of fixed size; input waits in the stream's own buffer, whose write() says
+// when to stop, and enters the port's 16-byte FIFO as the guest reads it.
 
 import { Duplex } from 'node:stream';
-import type { Device, DeviceAccess, DeviceValue } from '../../../shared/device.ts';
-import { describeDevice } from '../../../shared/device-table.ts';
+import type { PortRange } from '../../../shared/device.ts';
 import type { Interrupt } from '../../../shared/devices/interrupt.ts';
+import { createSerialWords, SERIAL_EVENT, SERIAL_TIMES, SerialWords } from '../../../shared/devices/serial-words.ts';
 import { Uart16550 } from '../../../shared/devices/uart-16550.ts';
-import { invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
-import { KIB, MIB } from '../../../shared/units.ts';
+import { KIB } from '../../../shared/units.ts';
 
-const COM1 = 0x3f8;
 const REGISTERS = 8;
-const BUFFER_MIN = 16;
-const BUFFER_MAX = 64 * MIB;
-const NO_INTERRUPT: Interrupt = { raise() {} };
+const BUFFER = 64 * KIB;
 
 export interface SerialPortOptions {
-  readonly name?: string;
-  /** First of eight ports. Default 0x3f8, COM1, whose interrupt is IRQ 4. */
-  readonly base?: number;
-  /** Bytes of output, 16 to 64 MiB, that are kept while nobody reads. Default 64 KiB. */
+  /** First of eight ports. */
+  readonly base: number;
+  /** An edge of the port's interrupt; `id` is the event's whose signal is one, for the vCPUs' threads. */
+  readonly interrupt: Interrupt & { readonly id: number };
+  /** Bytes of output that are kept while nobody reads. Default 64 KiB. */
   readonly buffer?: number;
   /**
    * What happens when they are full. 'drop' (default): the oldest bytes go, `console.dropped` counts them, and the guest never waits.
    * 'wait': the port says that its transmitter is full until somebody reads; a guest that sends all the same loses what it sends.
    */
   readonly whenFull?: 'drop' | 'wait';
-  /** Default: none; a polling driver works without. */
-  readonly interrupt?: Interrupt;
-  /** Called once each, while the guest's access is handled: its first byte of output; a driver has opened the port for input. */
-  readonly onFirstByte?: () => void;
-  readonly onOpen?: () => void;
 }
 
 /**
@@ -45,88 +38,102 @@ export interface SerialConsole extends Duplex {
   readonly dropped: number;
 }
 
-export interface SerialPort extends Device {
-  readonly console: SerialConsole;
+export const serialPorts = (base: number): PortRange => ({ base, length: REGISTERS });
+
+/** A port, without its registers. */
+export class SerialPort {
+  readonly pio: PortRange;
+  /** What the guest's side is made over. */
+  readonly state: SharedArrayBuffer;
+  readonly #words: SerialWords;
+  readonly #console: ConsoleStream;
+  #opened = false;
+  #hungUp = false;
+
+  constructor({ base, interrupt, buffer = BUFFER, whenFull = 'drop' }: SerialPortOptions) {
+    this.pio = serialPorts(base);
+    this.state = createSerialWords(buffer, whenFull === 'wait');
+    this.#words = new SerialWords(this.state);
+    this.#words.times[SERIAL_EVENT] = interrupt.id;
+    this.#console = new ConsoleStream(this.#words, interrupt);
+    void this.#listen();
+  }
+
+  get console(): SerialConsole {
+    return this.#console;
+  }
+
+  /** CLOCK_MONOTONIC in ns of the guest's first byte of output; 0: none yet. */
+  get firstByteNs(): number {
+    return this.#words.times[SERIAL_TIMES.FIRST_BYTE] ?? 0;
+  }
+
+  /** The same of the port's opening for input by a driver. */
+  get openNs(): number {
+    return this.#words.times[SERIAL_TIMES.OPEN] ?? 0;
+  }
+
   /** The guest is gone: what it sent can still be read, then the stream ends; what is written vanishes. Idempotent. */
-  hangUp(): void;
-}
+  hangUp(): void {
+    if (this.#hungUp) return;
+    this.#hungUp = true;
+    this.#look();
+    this.#words.ring();
+    this.#console.hangUp();
+  }
 
-/**
- * A 16550A at eight ports, with its far end.
- * @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE`
- */
-export function serialPort(options: SerialPortOptions = {}): SerialPort {
-  if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
-  refuseUnknownKeys(
-    options,
-    ['name', 'base', 'buffer', 'whenFull', 'interrupt', 'onFirstByte', 'onOpen'],
-    'serialPort()',
-  );
-  const { name = 'serial port', base = COM1, buffer = 64 * KIB, whenFull = 'drop', interrupt = NO_INTERRUPT } = options;
-  if (typeof buffer !== 'number') throw invalidType('buffer', 'a number', buffer);
-  if (!Number.isInteger(buffer) || buffer < BUFFER_MIN || buffer > BUFFER_MAX)
-    throw outOfRange('buffer', '16 bytes to 64 MiB', buffer);
-  if (whenFull !== 'drop' && whenFull !== 'wait') throw outOfRange('whenFull', "'drop' or 'wait'", whenFull);
-  if (typeof interrupt?.raise !== 'function') throw invalidType('interrupt', 'an object with raise()', interrupt);
-  const { onFirstByte, onOpen } = options;
-  if (onFirstByte !== undefined && typeof onFirstByte !== 'function')
-    throw invalidType('onFirstByte', 'a function', onFirstByte);
-  if (onOpen !== undefined && typeof onOpen !== 'function') throw invalidType('onOpen', 'a function', onOpen);
-  const place = { name, pio: { base, length: REGISTERS } };
-  describeDevice(place);
-  const port = new ConsoleStream({ buffer, waits: whenFull === 'wait', interrupt, onFirstByte, onOpen });
-  const { uart } = port;
-  return {
-    ...place,
-    console: port,
-    read: (offset: number, size: number, _access: DeviceAccess) => uart.read(offset, size),
-    write: (offset: number, size: number, value: DeviceValue, _access: DeviceAccess) => uart.write(offset, size, value),
-    hangUp: () => port.hangUp(),
-  };
-}
+  async #listen(): Promise<void> {
+    while (!this.#hungUp) {
+      const seen = this.#words.bell;
+      this.#look();
+      await this.#words.bellRung(seen);
+    }
+  }
 
-interface StreamOptions {
-  readonly buffer: number;
-  readonly waits: boolean;
-  readonly interrupt: Interrupt;
-  readonly onFirstByte: (() => void) | undefined;
-  readonly onOpen: (() => void) | undefined;
+  /** Whatever the bell rang for. */
+  #look(): void {
+    if (!this.#opened && this.openNs !== 0) {
+      this.#opened = true;
+      // What a listener throws is not ours.
+      process.nextTick(() => this.#console.emit('open'));
+    }
+    this.#console.pass();
+  }
 }
 
 class ConsoleStream extends Duplex implements SerialConsole {
-  readonly uart: Uart16550;
-  readonly #ring: Uint8Array;
-  readonly #waits: boolean;
-  #first = 0;
-  #length = 0;
-  #dropped = 0;
+  readonly #words: SerialWords;
+  /** The same chip, seen from here: input enters it, and what waited for room leaves it. */
+  readonly #uart: Uart16550;
   /** The reader wants more; a push is under way to it. */
   #wanted = false;
   #scheduled = false;
   #hungUp = false;
-  #onFirstByte: (() => void) | undefined;
   #input: { bytes: Uint8Array; readonly done: (error?: Error | null) => void } | undefined;
 
-  constructor({ buffer, waits, interrupt, onFirstByte, onOpen }: StreamOptions) {
+  constructor(words: SerialWords, interrupt: Interrupt) {
     // A guest that is gone reads nothing more either.
     super({ decodeStrings: true, allowHalfOpen: false });
-    this.#ring = new Uint8Array(buffer);
-    this.#waits = waits;
-    this.#onFirstByte = onFirstByte;
-    this.uart = new Uart16550({
-      transmit: byte => this.#put(byte),
-      onRoom: () => this.#feed(),
-      onOpen: () => {
-        onOpen?.();
-        // Not within the guest's access: what a listener throws is not the device's.
-        process.nextTick(() => this.emit('open'));
-      },
-      interrupt,
-    });
+    this.#words = words;
+    this.#uart = new Uart16550({ transmit: byte => words.put(byte), interrupt }, words.uart);
   }
 
   get dropped(): number {
-    return this.#dropped;
+    return this.#words.dropped;
+  }
+
+  /** Passes on what there is, in both directions, as far as it is wanted. */
+  pass(): void {
+    this.#schedule();
+    this.#feed();
+  }
+
+  hangUp(): void {
+    this.#hungUp = true;
+    const waiting = this.#input;
+    this.#input = undefined;
+    waiting?.done();
+    if (this.#words.length === 0 && !this.destroyed) this.push(null);
   }
 
   override _read(): void {
@@ -143,71 +150,57 @@ class ConsoleStream extends Duplex implements SerialConsole {
     this.#feed();
   }
 
-  hangUp(): void {
-    if (this.#hungUp) return;
-    this.#hungUp = true;
-    const waiting = this.#input;
-    this.#input = undefined;
-    waiting?.done();
-    if (this.#length === 0 && !this.destroyed) this.push(null);
-  }
-
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     // Nobody will read any more: from now on, output vanishes and the guest does not wait for anybody.
-    this.#length = 0;
+    this.#alone(() => this.#words.leave());
     const waiting = this.#input;
     this.#input = undefined;
     waiting?.done(error);
     done(error);
-    this.uart.resume();
-  }
-
-  #put(byte: number): boolean {
-    this.#onFirstByte?.();
-    this.#onFirstByte = undefined;
-    if (this.destroyed) return true;
-    const ring = this.#ring;
-    if (this.#length === ring.length) {
-      if (this.#waits) return false;
-      this.#first = (this.#first + 1) % ring.length;
-      this.#length -= 1;
-      this.#dropped += 1;
-    }
-    ring[(this.#first + this.#length) % ring.length] = byte;
-    this.#length += 1;
-    this.#schedule();
-    return true;
+    this.#alone(() => this.#uart.resume());
   }
 
   /** One chunk per turn of the event loop, rather than one per byte. */
   #schedule(): void {
-    if (this.#scheduled || !this.#wanted || this.#length === 0) return;
+    if (this.#scheduled || !this.#wanted || this.#words.length === 0) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      if (this.#wanted && this.#length > 0 && !this.destroyed) this.#flush();
+      if (this.#wanted && !this.destroyed) this.#flush();
     });
   }
 
   #flush(): void {
     // In chunks of the reader's size: a push of everything would double what is kept.
-    const count = Math.min(this.#length, this.readableHighWaterMark, this.#ring.length - this.#first);
-    const chunk = Buffer.from(this.#ring.subarray(this.#first, this.#first + count));
-    this.#first = (this.#first + count) % this.#ring.length;
-    this.#length -= count;
+    const chunk = this.#alone(() => this.#words.take(this.readableHighWaterMark));
+    if (chunk.byteLength === 0) return;
     this.#wanted = false;
     // push() asks for more by _read(), now or when the reader has room.
     this.push(chunk);
-    if (this.#hungUp && this.#length === 0) this.push(null);
-    this.uart.resume();
+    this.#alone(() => this.#uart.resume());
+    if (this.#hungUp && this.#words.length === 0) this.push(null);
+    this.#schedule();
   }
 
   #feed(): void {
     const input = this.#input;
     if (input === undefined) return;
-    input.bytes = input.bytes.subarray(this.uart.receive(input.bytes));
+    this.#alone(() => {
+      input.bytes = input.bytes.subarray(this.#uart.receive(input.bytes));
+      if (input.bytes.length > 0) this.#words.wantRoom();
+    });
     if (input.bytes.length > 0) return;
     this.#input = undefined;
     input.done();
+  }
+
+  /** While no other thread is in the chip. */
+  #alone<T>(body: () => T): T {
+    this.#words.acquire();
+    try {
+      return body();
+    } finally {
+      this.#words.release();
+    }
   }
 }

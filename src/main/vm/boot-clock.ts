@@ -14,27 +14,30 @@ export interface BootMarks {
   readonly init?: number;
 }
 
-export type BootMark = 'create' | 'load' | 'kernelStart' | 'init';
+/** CLOCK_MONOTONIC in ns, as in the statistics; 0: not yet. What the guest did, as its vCPUs' threads saw it. */
+export interface GuestTimes {
+  /** vCPU 0's first entry into the guest. */
+  readonly firstEntry: number;
+  /** Its console's first byte, and the opening of that by a driver. */
+  readonly firstByte: number;
+  readonly open: number;
+}
 
 export class BootClock {
-  /** CLOCK_MONOTONIC, as in the statistics, in ns. */
-  readonly #begin = Number(process.hrtime.bigint());
-  readonly #marks: { [Mark in BootMark]?: number } = {};
+  readonly #begin = now();
+  readonly #marks: { create?: number; load?: number } = {};
 
   /** Now. The first time counts. */
-  mark(mark: BootMark): void {
-    this.#marks[mark] ??= this.#since(Number(process.hrtime.bigint()));
+  mark(mark: 'create' | 'load'): void {
+    this.#marks[mark] ??= this.#since(now());
   }
 
-  /** `firstEntryNs`: vCPU 0's, 0 for none. */
-  marks(firstEntryNs: number): BootMarks {
-    const { create, load, kernelStart, init } = this.#marks;
+  marks({ firstEntry, firstByte, open }: GuestTimes): BootMarks {
     return {
-      ...(create === undefined ? {} : { create }),
-      ...(load === undefined ? {} : { load }),
-      ...(firstEntryNs === 0 ? {} : { firstInstruction: this.#since(firstEntryNs) }),
-      ...(kernelStart === undefined ? {} : { kernelStart }),
-      ...(init === undefined ? {} : { init }),
+      ...this.#marks,
+      ...(firstEntry === 0 ? {} : { firstInstruction: this.#since(firstEntry) }),
+      ...(firstByte === 0 ? {} : { kernelStart: this.#since(firstByte) }),
+      ...(open === 0 ? {} : { init: this.#since(open) }),
     };
   }
 
@@ -42,3 +45,5 @@ export class BootClock {
     return (ns - this.#begin) / 1e6;
   }
 }
+
+const now = () => Number(process.hrtime.bigint());

@@ -6,13 +6,14 @@
 // The first thing that ends the VM decides its result; `finished` resolves when all vCPUs are out of the guest.
 
 import type { Remote } from 'comlink';
-import { describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
+import type { DeviceSpec } from '../../../shared/device.ts';
+import { type DeviceEntry, describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
 import { assertNever, HypervisorError, invalidType, messageOf } from '../../../shared/errors.ts';
 import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
 import { sumStats } from '../../../shared/vcpu-stats.ts';
-import { type SerialConsole, type SerialPort, serialPort } from '../devices/serial.ts';
+import { type SerialConsole, serialPorts } from '../devices/serial.ts';
 import { type Image, isImage, type KvmImage } from '../images/image.ts';
 import { attachNativeVm, detachNativeVm, giveBackMemory, KvmMemory, lendMemory } from '../memory/kvm-memory.ts';
 import { trace } from '../trace.ts';
@@ -27,6 +28,7 @@ import { addLive, removeLive } from './live-vms.ts';
 import { noRegisters, Vcpu } from './vcpu.ts';
 import { type GroupEvents, VcpuGroup } from './vcpu-group.ts';
 import { VcpuPool } from './vcpu-pool.ts';
+import { VmConsole } from './vm-console.ts';
 import { type CheckedOptions, checkOptions, type VirtualMachineOptions } from './vm-options.ts';
 import { asHypervisorError, type VmResult, type VmState, type VmStats } from './vm-result.ts';
 
@@ -71,7 +73,7 @@ export class VirtualMachine {
   readonly #group: VcpuGroup;
   readonly #limiter: DirtyLimiter;
   readonly #clock: BootClock;
-  #port: SerialPort | undefined;
+  #console: VmConsole | undefined;
   #state: VmState = 'created';
   #loading = false;
   #ending: VmResult | undefined;
@@ -202,14 +204,17 @@ export class VirtualMachine {
    * @throws `ERR_STATE` without a Linux guest, or when a device of the user's has taken the port's place
    */
   get console(): SerialConsole {
-    if (this.#port === undefined)
+    if (this.#console === undefined)
       throw new HypervisorError('ERR_STATE', 'this VM has no console: a Linux kernel that is loaded brings one');
-    return this.#port.console;
+    return this.#console.stream;
   }
 
   /** How far it came, and when; also after the end. */
   get marks(): BootMarks {
-    return this.#clock.marks(this.#group.firstEntryNs());
+    return this.#clock.marks({
+      firstEntry: this.#group.firstEntryNs(),
+      ...(this.#console?.times ?? { firstByte: 0, open: 0 }),
+    });
   }
 
   /**
@@ -258,10 +263,8 @@ export class VirtualMachine {
     }
     const { devices, bus } = this.#options;
     const own = devices.map(describeDevice);
-    const port = this.#serialPort(image);
-    const extra = [...(image.devices ?? []), ...(port === undefined ? [] : [port])].filter(
-      device => !own.some(entry => devicesOverlap(entry, describeDevice(device))),
-    );
+    const isFree = (entry: DeviceEntry) => !own.some(other => devicesOverlap(other, entry));
+    const extra = (image.devices ?? []).filter(device => isFree(describeDevice(device)));
     const boots = await image.load({
       memory: this.memory,
       vcpus: this.vcpus.length,
@@ -277,22 +280,18 @@ export class VirtualMachine {
       (async () => {
         if (image.platform === 'pc') this.#kvm?.createPlatform();
         if (this.#kvm !== undefined) bus.connect(this.#kvm.vm, image.platform === 'pc');
-        if (port !== undefined && extra.includes(port)) this.#port = port;
-        await this.#group.connect([...devices, ...extra], { boots });
+        const console = this.#openConsole(image, isFree);
+        await this.#group.connect([...devices, ...extra, ...console], { boots });
       })(),
     );
   }
 
-  #serialPort({ console }: KvmImage): SerialPort | undefined {
-    const vm = this.#kvm?.vm;
-    if (console === undefined || vm === undefined) return undefined;
-    return serialPort({
-      name: 'console',
-      base: console.port,
-      interrupt: { raise: () => vm.irqLine(console.irq, 1), lower: () => vm.irqLine(console.irq, 0) },
-      onFirstByte: () => this.#clock.mark('kernelStart'),
-      onOpen: () => this.#clock.mark('init'),
-    });
+  /** A Linux guest's serial port, unless a device of the user's is in its place. */
+  #openConsole({ console: port }: KvmImage, isFree: (entry: DeviceEntry) => boolean): DeviceSpec[] {
+    if (port === undefined || this.#kvm === undefined) return [];
+    if (!isFree({ name: 'console', where: 'vcpu', pio: serialPorts(port.port) })) return [];
+    this.#console = new VmConsole(this.#kvm.vm, port);
+    return [this.#console.device];
   }
 
   /** vCPUs that were made in part cannot be made again: the VM ends with the error. */
@@ -488,7 +487,7 @@ export class VirtualMachine {
     const finished = (): void => {
       removeLive(this.#group);
       this.#state = 'finished';
-      this.#port?.hangUp();
+      this.#console?.close();
       this.#resolveFinished(result);
     };
     // Whatever stopping meets: nobody may wait for `finished` for ever.

@@ -9,6 +9,7 @@ export type WorkerName =
   | 'io-worker'
   | 'lab-actor-worker'
   | 'lab/gate-device'
+  | 'serial-device'
   | 'virtio-balloon-device'
   | 'virtio-blk-device'
   | 'virtio-console-device'
