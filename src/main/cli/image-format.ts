@@ -34,12 +34,13 @@ export interface ImageOptions {
 const DEFAULT_AT: Readonly<Record<StartMode, number>> = { 16: 0x7c00, 32: MIB, 64: MIB };
 
 /**
- * Reads `path` and makes an image of it. `onDebug` gets the lines of a BIOS's debug port.
+ * Makes an image of the file at `path`; reads it here only where its bytes must be seen: a kernel has tens of megabytes, and its loader reads
+ * them anyway. `onDebug` gets the lines of a BIOS's debug port.
  * @throws UsageError for options that the format does not have; the loaders' own errors.
  */
 export async function openImage(path: string, options: ImageOptions, onDebug: (line: string) => void): Promise<Image> {
-  const bytes = await imageSource(path, 'image', GIB).read();
-  const format = options.format === 'auto' ? detectFormat(bytes, path) : options.format;
+  const read = () => imageSource(path, 'image', GIB).read();
+  const format = options.format === 'auto' ? detectFormat(await read(), path) : options.format;
   refuseMisplaced(format, options);
   switch (format) {
     case 'elf':
@@ -52,11 +53,13 @@ export async function openImage(path: string, options: ImageOptions, onDebug: (l
         cmdline: [LINUX_CMDLINE, options.cmdline ?? ''].join(' ').trim(),
         ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
       });
-    case 'program':
+    case 'program': {
+      const bytes = await read();
       return program(isWasm(bytes) ? bytes : pathToFileURL(resolve(path)));
+    }
     case 'flat': {
       const mode = options.mode ?? 64;
-      return flat(bytes, {
+      return flat(await read(), {
         mode,
         at: options.at ?? DEFAULT_AT[mode],
         ...(options.entry === undefined ? {} : { entry: options.entry }),

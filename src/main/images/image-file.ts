@@ -2,7 +2,7 @@
 // Main thread. Knows nothing about formats.
 
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
 import { hex } from '../../../shared/units.ts';
@@ -51,7 +51,7 @@ async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
           `${path} has ${hex(status.size)} bytes, more than the ${hex(maxBytes)} of any such image`,
         );
       }
-      return new Uint8Array(await file.readFile());
+      return await readInto(file, new Uint8Array(status.size), path);
     } finally {
       await file.close();
     }
@@ -68,4 +68,15 @@ async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
       },
     );
   }
+}
+
+/** One buffer, filled in as few calls as the system takes: a kernel has tens of megabytes. */
+async function readInto(file: FileHandle, bytes: Uint8Array, path: string): Promise<Uint8Array> {
+  let done = 0;
+  while (done < bytes.byteLength) {
+    const { bytesRead } = await file.read(bytes, done, bytes.byteLength - done, done);
+    if (bytesRead === 0) throw new HypervisorError('ERR_IMAGE_READ', `${path} became shorter while it was read`);
+    done += bytesRead;
+  }
+  return bytes;
 }
