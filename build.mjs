@@ -386,6 +386,13 @@ const jobs = {
     await buildPrograms(['bench']);
     await node(`build/bench/${name}.js`, args);
   },
+  /** Boots of Linux; on an emulated machine where this one has no KVM for it. */
+  async boot(args) {
+    await buildAll();
+    await buildPrograms(['bench', 'test', 'examples']);
+    await buildLinuxPrograms();
+    await node('build/bench/boot.js', args);
+  },
   /** The lab, as `node-kvm bench` has it; the results stay in build/lab/ as well. */
   async lab(args) {
     await buildAll();

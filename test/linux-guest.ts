@@ -39,6 +39,18 @@ export function initrdWith(job: string, programs: readonly string[] = []): Buffe
   return withFiles(readFileSync(GUEST_INITRD), [{ name: 'job', data: Buffer.from(job) }, ...files]);
 }
 
+/** An initrd of one program: says `FIRST_LINE` on the console and powers off. The shortest life that a guest can have. */
+export function shortInitrd(): Buffer {
+  const data = readFileSync(fromRoot('build/linux/first-line'));
+  return withFiles(new Uint8Array(0), [{ name: 'init', data, executable: true }]);
+}
+
+/** The guest's initrd with that program beside all else: `rdinit=/bin/first-line` makes it the first process. */
+export const withFirstLine = (): Buffer => initrdWith('', ['first-line']);
+
+/** What that program says. */
+export const FIRST_LINE = 'first line';
+
 /** How a boot ended, and what the console had. */
 export interface Booted {
   readonly result: VmResult;
@@ -46,9 +58,9 @@ export interface Booted {
   readonly marks: VirtualMachine['marks'];
 }
 
-/** What create() takes; `job` and `programs` in place of an initrd. */
+/** What create() takes; `job` and `programs` in place of an initrd. Without a job the guest has the shortest of lives. */
 export type BootOptions = Partial<VirtualMachineOptions> & {
-  readonly job: string;
+  readonly job?: string;
   readonly programs?: readonly string[];
 };
 
@@ -56,7 +68,7 @@ export type BootOptions = Partial<VirtualMachineOptions> & {
 export async function linuxMachine({ job, programs, ...options }: BootOptions): Promise<VirtualMachine> {
   return await VirtualMachine.create({
     kernel: VMLINUX,
-    initrd: initrdWith(job, programs),
+    initrd: job === undefined ? shortInitrd() : initrdWith(job, programs),
     memory: 128 << 20,
     vcpus: 1,
     engine: 'kvm',

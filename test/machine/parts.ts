@@ -67,6 +67,11 @@ const PROJECT = [
 const SELFTESTS = ['dirty_log_perf_test', 'memslot_perf_test', 'access_tracking_perf_test'];
 const SELFTESTS_INSIDE = '/usr/lib/kselftests/kvm';
 
+/** What QEMU reads to start a kernel on its microvm. */
+const QEMU_FIRMWARE = ['bios-microvm.bin', 'kvmvapic.bin', 'linuxboot_dma.bin', 'pvh.bin'].map(
+  name => `/usr/share/qemu/${name}`,
+);
+
 export interface Parts {
   readonly kernel: string;
   readonly initrd: string;
@@ -152,16 +157,17 @@ function extractKernel(image: Buffer): Buffer {
 /** The shared libraries that a program or an addon is linked with. */
 const libraries = (file: string) => [...new Set(output('ldd', [file]).match(/\/\S+/g) ?? [])].filter(existsSync);
 
-/** Everything that the root image has, as pairs of where it is here and where it will be. */
-function rootContents(guest: readonly string[]): (readonly [from: string, to: string])[] {
+/** Everything that the root image has, as pairs of where it is here and where it will be. `qemu`: takes it along, and what is measured against it. */
+function rootContents(guest: readonly string[], qemu: string | undefined): (readonly [from: string, to: string])[] {
   const addons = filesIn('prebuilds').filter(file => file.endsWith('.node'));
   const selftests = SELFTESTS.map(name => join(process.env['NODE_KVM_SELFTESTS'] ?? '', name)).filter(existsSync);
-  const system = [process.execPath, ...addons, ...selftests].flatMap(libraries);
+  const emulator = qemu === undefined ? [] : [qemu, ...QEMU_FIRMWARE];
+  const system = [process.execPath, ...addons, ...selftests, ...emulator.slice(0, 1)].flatMap(libraries);
   return [
     [realpathSync(process.execPath), '/usr/bin/node'] as const,
-    ...[...new Set(system), ...SYSTEM_FILES].filter(existsSync).map(file => [file, file] as const),
+    ...[...new Set(system), ...SYSTEM_FILES, ...emulator].filter(existsSync).map(file => [file, file] as const),
     ...selftests.map(file => [file, join(SELFTESTS_INSIDE, basename(file))] as const),
-    ...[...PROJECT, ...guest, ...runtimePackages(['fast-check'])]
+    ...[...PROJECT, ...(qemu === undefined ? [] : ['build/bench']), ...guest, ...runtimePackages(['fast-check'])]
       .filter(existsSync)
       .map(path => [path, `/project/${path}`] as const),
   ];
@@ -186,8 +192,8 @@ function makeRoot(contents: ReturnType<typeof rootContents>, busybox: string, ta
   rmSync(tree, { recursive: true });
 }
 
-/** Makes what is missing or out of date. `busybox` is the static busybox of this machine. */
-export function buildParts(busybox: string): Parts {
+/** The emulated machine's kernel and initrd, and what guests boot: makes what is missing or out of date. */
+export function buildKernelParts(busybox: string) {
   mkdirSync(folder, { recursive: true });
   const package_ = unpackKernel();
   const image = filesIn(join(package_, 'boot')).find(file => /\/vmlinuz-/.test(file));
@@ -205,8 +211,15 @@ export function buildParts(busybox: string): Parts {
   // The same kernel, in both forms, is what the tests' guests boot.
   const compressed = keep(join(folder, 'vmlinuz'), stampOf([image]), unfinished => copyFileSync(image, unfinished));
   const guest = [kernel, compressed, initrdOf('guest.cpio', 'test/machine/guest-init.sh', GUEST_MODULES)];
-  const contents = rootContents(guest);
-  const root = keep(join(folder, 'root.ext4'), stampOf([busybox, ...contents.map(([from]) => from)]), unfinished =>
+  return { kernel, initrd, guest };
+}
+
+/** Makes what is missing or out of date. `busybox` is the static busybox of this machine; `qemu`, a program, goes into an image of its own. */
+export function buildParts(busybox: string, qemu?: string): Parts {
+  const { kernel, initrd, guest } = buildKernelParts(busybox);
+  const contents = rootContents(guest, qemu);
+  const name = qemu === undefined ? 'root.ext4' : 'root-qemu.ext4';
+  const root = keep(join(folder, name), stampOf([busybox, ...contents.map(([from]) => from)]), unfinished =>
     makeRoot(contents, busybox, unfinished),
   );
   return { kernel, initrd, root };

@@ -1,7 +1,7 @@
 // The job `npm run test:machine`: runs the KVM suites on an ordinary KVM, inside an emulated machine, and reports as the runner does.
 // Host side; the tests themselves run in the machine. Exit status: 0, 1 (a test failed), 2 (packages are missing, wrong usage).
-// Usage: node build/test/machine/run.js [part of a file's path ...], or [--parallel] --run <script> [argument ...] for another program of
-// the project's; TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
+// Usage: node build/test/machine/run.js [part of a file's path ...], or [--parallel] [--qemu] --run <script> [argument ...] for another program
+// of the project's; --guest makes what guests boot, and nothing else. TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
 
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { describe, type Outcome, summarize } from '../report.ts';
 import { type MachineEnd, RESTARTS_MAX, runBatch, runInRoom, split } from './batch.ts';
 import { runEmulatedMachine } from './emulated-machine.ts';
-import { buildParts, folder, type Parts } from './parts.ts';
+import { buildKernelParts, buildParts, folder, type Parts } from './parts.ts';
 
 const timeoutSeconds = Number(process.env['TEST_TIMEOUT_SECONDS'] ?? 600);
 const verbose = process.env['VERBOSE'] === '1';
@@ -239,15 +239,20 @@ async function runProgram(parts: Parts, parallel: boolean, script: string, args:
 }
 
 const busybox = requirePrograms();
-const parallel = process.argv[2] === '--parallel';
-const [option, script, ...args] = process.argv.slice(parallel ? 3 : 2);
-if (option === '--run') {
-  if (script === undefined || !existsSync(script)) {
-    console.error(`machine: --run needs a compiled program of the project's; there is no ${script ?? 'name of one'}`);
+const words = process.argv.slice(2);
+const flags = words.slice(0, Math.max(0, words.indexOf('--run')));
+if (words[0] === '--guest') buildKernelParts(busybox);
+else if (words.includes('--run')) {
+  const [script, ...args] = words.slice(flags.length + 1);
+  const unknown = flags.find(flag => flag !== '--parallel' && flag !== '--qemu');
+  if (unknown !== undefined || script === undefined || !existsSync(script)) {
+    const what = unknown === undefined ? `there is no ${script ?? 'name of one'}` : `${unknown} is no option`;
+    console.error(`machine: --run needs a compiled program of the project's; ${what}`);
     process.exit(2);
   }
-  process.exitCode = await runProgram(buildParts(busybox), parallel, script, args);
-} else if (parallel) {
+  const qemu = flags.includes('--qemu') ? find('qemu-system-x86_64') : undefined;
+  process.exitCode = await runProgram(buildParts(busybox, qemu), flags.includes('--parallel'), script, args);
+} else if (words.includes('--parallel')) {
   console.error('machine: --parallel goes with --run: tests run on machines whose processors take turns');
   process.exit(2);
 } else {
