@@ -46,7 +46,7 @@ export { type VirtioConsolePort, virtioConsole } from './devices/virtio-console.
 export type { VirtioConsoleStream } from './devices/virtio-console-stream.ts';
 export { type VirtioDeviceOptions, virtioDevice } from './devices/virtio-device.ts';
 export { type Vsock, type VsockOptions, vsock } from './devices/vsock.ts';
-export type { VsockServer } from './devices/vsock-host.ts';
+export type { VsockConnectOptions, VsockServer } from './devices/vsock-host.ts';
 export type { VsockSocket } from './devices/vsock-socket.ts';
 export { type BiosOptions, bios } from './images/bios.ts';
 export type { StartMode, StartRing } from './images/boot-state.ts';

@@ -185,6 +185,28 @@ test('errors have codes: nobody listens, no driver, a reset, a write to who has 
   world[Symbol.dispose]();
 });
 
+test('a connection that the guest does not answer ends by the signal; one that it answered does not', async () => {
+  using world = new World();
+  assert.is(await codeOf(world.host.connect(80, { signal: AbortSignal.abort() })), 'ERR_ABORTED');
+  const wrong = { signal: 1 } as unknown as { signal: AbortSignal };
+  assert.is(await codeOf(world.host.connect(80, wrong)), 'ERR_INVALID_ARG_TYPE');
+  assert.is(await codeOf(world.host.connect(80, { timeout: 1 } as object)), 'ERR_UNKNOWN_OPTION');
+
+  world.guest.answers = false;
+  const silent = world.host.connect(81, { signal: AbortSignal.timeout(5) });
+  const error = await silent.catch((thrown: unknown) => thrown);
+  assert.is((error as { code: string }).code, 'ERR_ABORTED');
+  assert.is((error as { cause: { name: string } }).cause.name, 'TimeoutError');
+  await until(() => world.guest.packets.some(({ op }) => op === OP.RST), 'the guest learns of it');
+
+  const later = new AbortController();
+  world.guest.onRequest = () => {};
+  const socket = quiet(await world.host.connect(80, { signal: later.signal }));
+  later.abort();
+  await settle();
+  assert.not(socket.destroyed);
+});
+
 test('what the guest sent before it closed is read to the last byte, then the stream closes', async () => {
   using world = new World();
   const [socket, guest] = await world.pair();

@@ -1,7 +1,7 @@
 // The application's side of a machine's socket device: connecting to the guest's ports and listening on the host's. Main thread.
 
 import type { MessagePort } from 'node:worker_threads';
-import { HypervisorError, invalidType, outOfRange } from '../../../shared/errors.ts';
+import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import type { VsockCommand, VsockEvent } from '../../../shared/virtio/vsock-link.ts';
 import { socketError, VsockSocket } from './vsock-socket.ts';
 
@@ -73,6 +73,11 @@ export class VsockServer implements AsyncIterable<VsockSocket> {
   }
 }
 
+export interface VsockConnectOptions {
+  /** Gives the attempt up; `AbortSignal.timeout(ms)` is a limit for it. Without effect once it is connected. */
+  readonly signal?: AbortSignal;
+}
+
 /** How an application and its guest talk: stream sockets by port number, without a network. */
 export class VsockHost {
   readonly #port: MessagePort;
@@ -90,21 +95,34 @@ export class VsockHost {
   }
 
   /**
-   * Connects to the guest's `port`; resolves when the guest has accepted. A guest that does not answer keeps it waiting.
+   * Connects to the guest's `port`; resolves when the guest has accepted. A guest that does not answer keeps it waiting, until `signal` ends that.
    * @throws (rejects) Error `ECONNREFUSED`: nobody listens there, no driver is up, or there are 256 connections; `ENETDOWN`: the machine
-   *   has ended; TypeError, RangeError for a port that is none
+   *   has ended; HypervisorError `ERR_ABORTED`: by the signal, whose reason is the cause; TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`,
+   *   RangeError for a port that is none
    */
-  async connect(port: number): Promise<VsockSocket> {
+  async connect(port: number, options: VsockConnectOptions = {}): Promise<VsockSocket> {
     checkPort(port);
+    const signal = checkSignal(options);
+    if (signal?.aborted === true) throw aborted(port, signal);
     if (!this.#open) throw socketError('ENETDOWN', 'the machine has ended');
     const id = this.#nextId;
     this.#nextId += 2;
     return new Promise((resolve, reject) => {
       const socket = this.#add(id, { remotePort: port }, () => {
-        socket.off('error', reject);
+        settle();
         resolve(socket);
       });
-      socket.once('error', reject);
+      const abort = () => socket.destroy(aborted(port, signal));
+      const fail = (error: Error) => {
+        settle();
+        reject(error);
+      };
+      const settle = () => {
+        socket.off('error', fail);
+        signal?.removeEventListener('abort', abort);
+      };
+      socket.on('error', fail);
+      signal?.addEventListener('abort', abort);
       this.#post({ type: 'connect', id, port }, []);
     });
   }
@@ -166,4 +184,18 @@ function checkPort(port: number): void {
   if (typeof port !== 'number') throw invalidType('port', 'a number', port);
   if (!Number.isInteger(port) || port < 0 || port > PORT_MAX)
     throw outOfRange('port', 'an integer from 0 to 2^32 - 2', port);
+}
+
+function checkSignal(options: VsockConnectOptions): AbortSignal | undefined {
+  if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
+  refuseUnknownKeys(options, ['signal'], 'connect()');
+  const { signal } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal);
+  return signal;
+}
+
+function aborted(port: number, signal: AbortSignal | undefined): HypervisorError {
+  return new HypervisorError('ERR_ABORTED', `the signal was aborted before the guest answered at port ${port}`, {
+    cause: signal?.reason,
+  });
 }
