@@ -1,8 +1,10 @@
 // Debian's kernel as a guest, with a busybox initrd and a job: for tests of booting. Both are made by `npm run test:machine`, which takes
 // them along into the emulated machine.
 
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { VirtualMachine, type VirtualMachineOptions, type VmResult } from 'node-kvm';
+import * as assert from 'uvu/assert';
 import { kvmKind } from '../src/main/host-facts.ts';
 import { fromRoot } from './command.ts';
 import { withFiles } from './cpio.ts';
@@ -89,7 +91,39 @@ export async function runToEnd(vm: VirtualMachine): Promise<Booted> {
   return { result, text: Buffer.concat(chunks).toString(), marks: vm.marks };
 }
 
-/** Both, for a machine that nobody else needs. */
+/** The console of a running guest, for a test that reacts to what its job says. */
+export class Conversation {
+  #text = '';
+  readonly #vm: VirtualMachine;
+
+  /** Before `start()`. */
+  constructor(vm: VirtualMachine) {
+    this.#vm = vm;
+    vm.console.on('data', (chunk: Uint8Array) => {
+      this.#text += chunk;
+    });
+  }
+
+  /** Everything so far. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** Resolves when the console has said it. Fails when the guest has ended before. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#text)) {
+      assert.is(this.#vm.state, 'running', `no ${pattern} in what the guest said:\n${this.#text}`);
+      await Promise.race([once(this.#vm.console, 'data'), this.#vm.finished]);
+    }
+  }
+
+  /** Types a line. */
+  say(line: string): void {
+    this.#vm.console.write(`${line}\n`);
+  }
+}
+
+/** Loads it and runs it, for a machine that nobody else needs. */
 export async function bootLinux(options: BootOptions): Promise<Booted> {
   await using vm = await linuxMachine(options);
   return await runToEnd(vm);
