@@ -15,8 +15,8 @@ export const BALLOON_F = { STATS_VQ: 1n << 1n, DEFLATE_ON_OOM: 1n << 2n, REPORTI
 /** Offsets in the configuration space: what the host wants, and what the driver has. Pages, 32 bits each. */
 const TARGET = 0;
 const ACTUAL = 4;
-/** Page numbers of one request, four bytes each: drivers send 256. */
-const NUMBERS_MAX = 16_384;
+/** Page numbers of one request, four bytes each: drivers send 256 to 1024. Each may cost a system call. */
+const NUMBERS_MAX = 1024;
 /** Ten bytes each: a tag and a value. */
 const STAT = 10;
 const STATS_MAX = 64;
@@ -81,7 +81,7 @@ export class VirtioBalloon implements VirtioDevice {
   askStats(): boolean {
     const queue = this.#context?.queue(STATS);
     const chain = this.#statsChain;
-    if (queue === undefined || chain === undefined) return false;
+    if (queue === undefined || chain?.isOpen !== true) return false;
     this.#statsChain = undefined;
     this.#asked = true;
     queue.put(chain, 0);
@@ -115,13 +115,13 @@ export class VirtioBalloon implements VirtioDevice {
   }
 
   onQueue(queue: Virtqueue): void {
-    const tellsStats = ((this.#context?.features ?? 0n) & BALLOON_F.STATS_VQ) !== 0n;
+    const has = (feature: bigint) => ((this.#context?.features ?? 0n) & feature) !== 0n;
     if (queue.index === INFLATE) queue.serve(chain => this.#inflate(chain));
     // Taken back: the pages are there as soon as they are touched.
     else if (queue.index === DEFLATE) queue.serve(() => 0);
-    else if (queue.index === STATS && tellsStats) this.#takeStats(queue);
+    else if (queue.index === STATS && has(BALLOON_F.STATS_VQ)) this.#takeStats(queue);
     // Drivers differ in whether queues of features that were not negotiated have numbers: whatever comes last is this one.
-    else queue.serve(chain => this.#report(chain));
+    else if (has(BALLOON_F.REPORTING)) queue.serve(chain => this.#report(chain));
   }
 
   #inflate(chain: Chain): number {
@@ -131,7 +131,8 @@ export class VirtioBalloon implements VirtioDevice {
       return 0;
     }
     const numbers = this.#numbers.subarray(0, count);
-    chain.read(0, new Uint8Array(numbers.buffer, 0, 4 * count));
+    // Less where its memory was taken away: then it has what the last request said.
+    if (chain.read(0, new Uint8Array(numbers.buffer, 0, 4 * count)) < 4 * count) return 0;
     const ranges: { start: number; length: number }[] = [];
     for (const number of numbers) {
       const start = number * PAGE_SIZE;
@@ -164,7 +165,7 @@ export class VirtioBalloon implements VirtioDevice {
       const second = this.#statsChain;
       this.#statsChain = chain;
       // One buffer goes to and fro, and the driver sends it again when it has it back.
-      if (second !== undefined) {
+      if (second?.isOpen === true) {
         this.#context?.fault('a second buffer of statistics');
         return;
       }

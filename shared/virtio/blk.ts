@@ -27,6 +27,7 @@ export interface Disk {
 
 export const SECTOR = 512;
 const BLOCK_DEVICE = 2;
+const QUEUE = 0;
 const QUEUE_SIZE = 256;
 /** libuv has four threads for files; more than that keeps them busy while completions are on their way. */
 const IN_FLIGHT_MAX = 64;
@@ -127,16 +128,20 @@ export class VirtioBlk implements VirtioDevice {
       else void this.#complete(queue, chain, work);
     }
     queue.signal();
-    if (turns === 0) this.#pumpSoon(queue);
+    if (turns === 0) this.#pumpSoon();
   }
 
-  /** Once for all that ends in one turn of the event loop, and never in a loop of its own: a guest may ask faster than we answer. */
-  #pumpSoon(queue: Virtqueue): void {
+  /**
+   * Once for all that ends in one turn of the event loop, and never in a loop of its own: a guest may ask faster than we answer. The queue is
+   * the one of that time: requests from before a reset keep those behind it waiting, and their end is what lets them go on.
+   */
+  #pumpSoon(): void {
     if (this.#pumpsSoon) return;
     this.#pumpsSoon = true;
     setImmediate(() => {
       this.#pumpsSoon = false;
-      this.#pump(queue);
+      const queue = this.#context?.queue(QUEUE);
+      if (queue !== undefined) this.#pump(queue);
     });
   }
 
@@ -153,7 +158,7 @@ export class VirtioBlk implements VirtioDevice {
     // Also after a failure, and after a reset: some of it may have been stored.
     if (work.stored > 0) chain.wrote(0, work.stored);
     this.#finish(queue, chain, result, result === RESULT.OK ? work.stored : 0);
-    this.#pumpSoon(queue);
+    this.#pumpSoon();
   }
 
   /** The status is the last writable byte; after a reset it is not ours to write. */
@@ -217,7 +222,8 @@ export class VirtioBlk implements VirtioDevice {
     const offered = isDiscard ? BLK_F.DISCARD : BLK_F.WRITE_ZEROES;
     if ((this.features & offered) === 0n) return RESULT.UNSUPPORTED;
     if (chain.readableLength !== HEADER + SEGMENT) return RESULT.IO_ERROR;
-    chain.read(HEADER, new Uint8Array(segment.buffer));
+    // Less where its memory was taken away: then it has what the last request said.
+    if (chain.read(HEADER, new Uint8Array(segment.buffer)) < SEGMENT) return RESULT.IO_ERROR;
     const position = (segment.getUint32(4, true) * 2 ** 32 + segment.getUint32(0, true)) * SECTOR;
     const sectors = segment.getUint32(8, true);
     const flags = segment.getUint32(12, true);

@@ -26,6 +26,11 @@ export function isMemoryError(thrown: unknown): thrown is Error {
 /** Tells the transport that the device needs a reset. */
 export type ReportFault = (reason: string) => void;
 
+/** The queue that a chain was taken from. */
+export interface ChainOwner {
+  readonly isOpen: boolean;
+}
+
 /** Buffers of the driver's: first those that the device reads, then those that it writes. Valid until it is put back. */
 export class Chain {
   /** @internal What the ring knows it by. */
@@ -37,6 +42,8 @@ export class Chain {
   /** Bytes that the device may read, and may write. */
   readableLength = 0;
   writableLength = 0;
+  /** @internal */
+  readonly owner: ChainOwner;
   readonly #memory: GuestMemory;
   readonly #fault: ReportFault;
   #addresses = new Float64Array(8);
@@ -44,9 +51,18 @@ export class Chain {
   #count = 0;
   #readable = 0;
 
-  constructor(memory: GuestMemory, fault: ReportFault) {
+  constructor(owner: ChainOwner, memory: GuestMemory, fault: ReportFault) {
+    this.owner = owner;
     this.#memory = memory;
     this.#fault = fault;
+  }
+
+  /**
+   * False when it was put back, and after a reset, a fault, or the driver's taking the queue back: its buffers are not the device's any more. For
+   * devices that keep chains: putting it back then is to no effect.
+   */
+  get isOpen(): boolean {
+    return this.taken && this.owner.isOpen;
   }
 
   /** @internal */

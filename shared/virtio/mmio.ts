@@ -91,6 +91,7 @@ export class VirtioMmio implements DeviceHandlers {
   #status = 0;
   #interruptStatus = 0;
   #generation = 0;
+  #paused = false;
 
   /** @throws RangeError for features or queue sizes that a device cannot have */
   constructor(device: VirtioDevice, options: VirtioMmioOptions) {
@@ -104,8 +105,12 @@ export class VirtioMmio implements DeviceHandlers {
     this.#options = options;
     this.#offered = device.features | RING_FEATURES;
     this.#setups = device.queueSizes.map(newSetup);
+    const isPaused = () => this.#paused;
     this.#queueHost = {
       memory: options.memory,
+      get isPaused() {
+        return isPaused();
+      },
       fault: reason => this.#fault(reason),
       interrupt: () => this.#interrupt(INTERRUPT_QUEUE),
       later: work => setImmediate(() => this.#outsideOfAccess(work)),
@@ -119,9 +124,20 @@ export class VirtioMmio implements DeviceHandlers {
 
   /** The driver has made chains available in queue `index`: what a write to QUEUE_NOTIFY says, and an ioeventfd. */
   notify(index: number): void {
-    if ((this.#status & (STATUS.DRIVER_OK | STATUS.NEEDS_RESET)) !== STATUS.DRIVER_OK) return;
+    if (this.#paused || (this.#status & (STATUS.DRIVER_OK | STATUS.NEEDS_RESET)) !== STATUS.DRIVER_OK) return;
     const queue = this.#setups[index]?.queue;
     if (queue?.isOpen === true) this.device.onQueue(queue);
+  }
+
+  /** The device gets no chains until `resume()`, whoever asks: a paused machine's rings stand still. What it has, it may still put back. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** The device looks at every queue: what was made available or asked for meanwhile has not been seen. */
+  resume(): void {
+    this.#paused = false;
+    this.#notifyAll();
   }
 
   read(offset: number, size: number): DeviceValue {
@@ -237,6 +253,10 @@ export class VirtioMmio implements DeviceHandlers {
     this.#context = context;
     this.device.start?.(context);
     // Chains that were made available before need no notification.
+    this.#notifyAll();
+  }
+
+  #notifyAll(): void {
     for (let index = 0; index < this.#setups.length; index++) this.notify(index);
   }
 

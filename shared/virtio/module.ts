@@ -15,8 +15,8 @@ export interface VirtioDeviceContext {
 /** A device that lives on the VM's I/O worker, where Node's asynchronous functions are at its service. */
 export interface HostedVirtioDevice extends VirtioDevice {
   /**
-   * The VM is paused: resolves when the device touches guest memory no more, until `resume()`. It is not notified meanwhile. Without it, what is in
-   * flight may still end after a pause.
+   * The VM is paused: resolves when the device touches guest memory no more, until `resume()`. It is not notified meanwhile, and queues give it no
+   * chains; behind `resume()` it is notified of every queue. Without it, what is in flight may still end after a pause.
    */
   pause?(): void | Promise<void>;
   resume?(): void;

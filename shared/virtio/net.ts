@@ -116,6 +116,8 @@ export class VirtioNet implements VirtioDevice {
 
   #receive(frame: Uint8Array): boolean {
     const queue = this.#context?.queue(RX);
+    // The driver may have taken the queue back, and with it the buffer.
+    if (this.#spare?.isOpen === false) this.#spare = undefined;
     const chain =
       frame.length < FRAME_MIN || frame.length > this.#frameMax ? undefined : (this.#spare ?? queue?.take());
     if (queue === undefined || chain === undefined || !this.#fits(chain, frame.length)) {

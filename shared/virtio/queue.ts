@@ -10,6 +10,8 @@ import type { Ring } from './ring.ts';
 /** What a queue needs of its transport. */
 export interface QueueHost {
   readonly memory: GuestMemory;
+  /** The machine stands still: nothing is taken. */
+  readonly isPaused: boolean;
   /** The driver broke the rules. */
   readonly fault: ReportFault;
   /** The driver wants an interrupt. */
@@ -45,11 +47,12 @@ export class Virtqueue {
 
   /**
    * The driver's next request; undefined when there is none. Then `onQueue` is called when there is one again, and only then: a device
-   * that stops taking before the queue is empty has to come back by itself. Costs no more than the chain's length.
+   * that stops taking before the queue is empty has to come back by itself. Costs no more than the chain's length. While the machine is
+   * paused there is none either, and `onQueue` is called behind the pause.
    */
   take(): Chain | undefined {
-    if (!this.#open) return undefined;
-    const chain = this.#free.pop() ?? new Chain(this.#host.memory, reason => this.#fault(reason));
+    if (!this.#open || this.#host.isPaused) return undefined;
+    const chain = this.#free.pop() ?? new Chain(this, this.#host.memory, reason => this.#fault(reason));
     try {
       if (this.#next(chain)) {
         chain.taken = true;
@@ -65,14 +68,17 @@ export class Virtqueue {
   /**
    * Gives a chain back, in any order; its buffers are the driver's again. `written`: how many of its writable bytes were stored, from the
    * first on without a gap. The driver learns of it at once or by the next `signal()`.
-   * @throws HypervisorError `ERR_STATE` for a chain that was put back already; RangeError for more bytes than it has
+   * @throws HypervisorError `ERR_STATE` for a chain that was put back already, or is another queue's; RangeError for more bytes than it has
    */
   put(chain: Chain, written: number): void {
     if (!chain.taken) throw new HypervisorError('ERR_STATE', 'the chain was put back already');
     if (!Number.isInteger(written) || written < 0 || written > chain.writableLength)
       throw outOfRange('written', `0 to ${chain.writableLength} bytes`, written);
+    // The driver may have set this queue up anew since: what the old one had in flight is not this one's.
+    const isOurs = chain.owner === this;
+    if (!isOurs && chain.owner.isOpen) throw new HypervisorError('ERR_STATE', 'the chain was taken from another queue');
     chain.taken = false;
-    if (!this.#open) return;
+    if (!this.#open || !isOurs) return;
     try {
       this.#ring.put(chain, written);
       this.#free.push(chain);

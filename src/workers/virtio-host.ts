@@ -23,8 +23,6 @@ export class VirtioHost {
   /** By index of the watched event. */
   #targets: { readonly hosted: Hosted; readonly queue: number }[] = [];
   #watcher: NativeEventWatcher | undefined;
-  /** Notifications that came while the VM was paused; undefined: it is not. */
-  #held: Set<number> | undefined;
 
   private constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
@@ -65,22 +63,22 @@ export class VirtioHost {
 
   /** The vCPUs are out of the guest: resolves when no device touches its memory, as far as the devices can say that. */
   async pause(): Promise<void> {
-    this.#held ??= new Set();
+    this.#stopTaking();
     await Promise.all(this.#hosted.map(({ device }) => device.pause?.()));
-    // A device that takes chains in several turns of the loop, as queues offer, has its last one.
+    // What a device does when a transfer has ended, it has done by then.
     await new Promise(resolve => setImmediate(resolve));
   }
 
   resume(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const { device } of this.#hosted) this.#guard(() => device.resume?.());
-    for (const index of held) this.#notified(index);
+    for (const { device, name } of this.#hosted) this.#guard(() => device.resume?.(), name);
+    for (const { transport, name } of this.#hosted) this.#guard(() => transport.resume(), name);
   }
 
   /** No notification any more; the devices close what they have open, each in its own time. */
   async close(): Promise<void> {
     this.#watcher?.close();
+    // Turns of the loop that a device has asked for find nothing to do.
+    this.#stopTaking();
     const ends = this.#hosted.map(async ({ device, queues, interrupt }) => {
       try {
         await device.close?.();
@@ -129,12 +127,15 @@ export class VirtioHost {
 
   #notified(index: number): void {
     const target = this.#targets[index];
-    if (this.#held !== undefined) this.#held.add(index);
-    else if (target !== undefined) this.#guard(() => target.hosted.transport.notify(target.queue), target.hosted.name);
+    if (target !== undefined) this.#guard(() => target.hosted.transport.notify(target.queue), target.hosted.name);
+  }
+
+  #stopTaking(): void {
+    for (const { transport } of this.#hosted) transport.pause();
   }
 
   /** What a device's code throws here ends the VM, as it does in an exit. */
-  #guard(work: () => void, name = 'virtio device'): void {
+  #guard(work: () => void, name: string): void {
     try {
       work();
     } catch (cause) {
