@@ -90,7 +90,10 @@ export class VirtioConsole implements VirtioDevice {
     while (queue !== undefined && this.#input !== undefined) {
       const chain = queue.take();
       if (chain === undefined) break;
-      // None only where the driver gave a chain that is not to be written: then it gets it back empty.
+      if (chain.writableLength === 0) {
+        this.#context?.fault('a buffer for input that is not to be written');
+        break;
+      }
       const written = chain.write(0, this.#input);
       queue.put(chain, written);
       const rest = this.#input.subarray(written);

@@ -48,7 +48,7 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
   readonly #outgoing = new VsockHeader();
   readonly #listeners = new Map<number, VsockAccept>();
   readonly #connections = new Map<string, VsockConnection>();
-  /** Those of either side that is not done yet: what the limit counts. */
+  /** Those that the host's side has not released: the guest's side of some is over. */
   readonly #kept = new Set<VsockConnection>();
   /** Those that may have a packet for the guest, in turn. */
   readonly #ready = new Set<VsockConnection>();
@@ -58,6 +58,7 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
   /** Who adds to what is ready need not send it: the one who is at work will. */
   #busy = false;
   #receivesLater = false;
+  #pumpsLater = false;
   #nextPort = EPHEMERAL_FIRST;
 
   /** `cid`: the guest's address, 3 to 2^32 - 2. @throws RangeError */
@@ -83,7 +84,7 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
 
   /** Asks the guest for a connection to its `port`; undefined where there is no driver, or too many connections. */
   connect(port: number, makePeer: (connection: VsockConnection) => VsockPeer): VsockConnection | undefined {
-    if (this.#context === undefined || this.#kept.size >= CONNECTIONS_MAX) return undefined;
+    if (this.#context === undefined || this.#isFull) return undefined;
     return this.#add({ hostPort: this.#freePort(port), guestPort: port }, true, makePeer);
   }
 
@@ -147,17 +148,23 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
     this.#busy = false;
     queue.signal();
     this.#pump();
-    if (turns === 0) this.#receiveLater(queue);
+    if (turns === 0) this.#receiveLater();
   }
 
-  /** Others have their turn. Where replies are in the way, the pump comes back here. */
-  #receiveLater(queue: Virtqueue): void {
+  /** Others have their turn. Where replies are in the way, the pump comes back here. After a reset it is another queue, or none. */
+  #receiveLater(): void {
     if (this.#receivesLater) return;
     this.#receivesLater = true;
     setImmediate(() => {
       this.#receivesLater = false;
-      this.#receive(queue);
+      const queue = this.#context?.queue(TX);
+      if (queue !== undefined) this.#receive(queue);
     });
+  }
+
+  /** Both sides count: the host is done at once with a connection whose guest takes no packets, not even the RST that ends it. */
+  get #isFull(): boolean {
+    return this.#kept.size >= CONNECTIONS_MAX || this.#connections.size >= CONNECTIONS_MAX;
   }
 
   #route(header: VsockHeader, chain: Chain): void {
@@ -170,22 +177,27 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
       return;
     }
     const accept = type === TYPE_STREAM && op === OP.REQUEST ? this.#listeners.get(hostPort) : undefined;
-    if (accept !== undefined && this.#kept.size < CONNECTIONS_MAX) {
+    if (accept !== undefined && !this.#isFull) {
       this.#add({ hostPort, guestPort }, false, accept).grant(header);
     } else if (op !== OP.RST) this.#replies.push({ hostPort, guestPort, type });
   }
 
   // ── to the guest ──
 
-  /** Sends while there is something to send and a buffer for it. Connections take turns, packet by packet. */
+  /**
+   * Sends while there is something to send and a buffer for it. Connections take turns, packet by packet; and so do devices: a guest that
+   * gives small buffers as fast as they are filled does not keep the thread.
+   */
   #pump(): void {
     const queue = this.#context?.queue(RX);
     if (queue === undefined || this.#busy) return;
     const wasFull = this.#replies.length >= REPLIES_MAX;
+    let turns = queue.size;
     this.#busy = true;
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const chain = queue.take();
+      const chain = turns > 0 ? queue.take() : undefined;
       if (chain === undefined) break;
+      turns -= 1;
       if (chain.writableLength <= HEADER) {
         this.#context?.fault('a buffer for socket packets without room for a payload');
         break;
@@ -194,8 +206,17 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
     }
     this.#busy = false;
     queue.signal();
-    const sender = this.#context?.queue(TX);
-    if (wasFull && this.#replies.length < REPLIES_MAX && sender !== undefined) this.#receiveLater(sender);
+    if (turns === 0) this.#pumpLater();
+    if (wasFull && this.#replies.length < REPLIES_MAX) this.#receiveLater();
+  }
+
+  #pumpLater(): void {
+    if (this.#pumpsLater) return;
+    this.#pumpsLater = true;
+    setImmediate(() => {
+      this.#pumpsLater = false;
+      this.#pump();
+    });
   }
 
   #next(): Reply | VsockConnection | undefined {

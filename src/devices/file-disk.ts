@@ -20,6 +20,11 @@ export interface FileDiskOptions {
 }
 
 const ZEROES = new Uint8Array(MIB);
+/**
+ * One transfer of the system's at most, roughly, in bytes: the threads that do them are all of the process's, and a guest may ask for 4 GiB at
+ * once, 64 times. So each of them gets a thread in turn, and what else reads files waits for pieces.
+ */
+const TRANSFER = 4 * MIB;
 
 export class FileDisk implements Disk {
   readonly capacity: number;
@@ -68,16 +73,20 @@ export class FileDisk implements Disk {
         ...(syscall === undefined ? {} : { syscall }),
       });
     }
-    const facts = await file.stat();
-    const { size, ino } = facts;
-    if (!facts.isFile() || size % SECTOR !== 0) {
+    try {
+      const facts = await file.stat();
+      const { size, ino } = facts;
+      if (!facts.isFile() || size % SECTOR !== 0) {
+        throw new HypervisorError(
+          'ERR_IMAGE_FORMAT',
+          `${String(path)} is no disk: a regular file of whole sectors of 512 bytes is needed, it has ${hex(size)} bytes`,
+        );
+      }
+      return new FileDisk(file, { capacity: size, readOnly, id: id ?? String(ino) }, punchHole);
+    } catch (error) {
       await file.close();
-      throw new HypervisorError(
-        'ERR_IMAGE_FORMAT',
-        `${String(path)} is no disk: a regular file of whole sectors of 512 bytes is needed, it has ${hex(size)} bytes`,
-      );
+      throw error;
     }
-    return new FileDisk(file, { capacity: size, readOnly, id: id ?? String(ino) }, punchHole);
   }
 
   /** Reads until all views are full. @throws when the file is shorter than it was, or the system's error */
@@ -119,12 +128,27 @@ export class FileDisk implements Disk {
     let rest = [...views];
     let at = position;
     while (rest.length > 0) {
-      const count = await move(rest, at);
+      const count = await move(firstOf(rest), at);
       if (count === 0) throw new HypervisorError('ERR_IMAGE_READ', `the disk ends at ${hex(at)}`);
       at += count;
       rest = without(rest, count);
     }
   }
+}
+
+/** So many of the views, and of the bytes of one that is longer by itself, as are one transfer. */
+function firstOf(views: readonly Uint8Array[]): Uint8Array[] {
+  const first: Uint8Array[] = [];
+  let bytes = 0;
+  for (const view of views) {
+    if (bytes >= TRANSFER) break;
+    const piece = view.byteLength > TRANSFER ? view.subarray(0, TRANSFER) : view;
+    first.push(piece);
+    bytes += piece.byteLength;
+    // A gap must not follow.
+    if (piece !== view) break;
+  }
+  return first;
 }
 
 /** The views without their first `count` bytes. */

@@ -209,6 +209,8 @@ test('any chains: nothing throws, nothing spins; more than a mebibyte at once ne
       );
       const driver = new QueuesDriver(device, memory).setUp(1n, [64, 64]);
       for (const { queue: index, parts, input } of steps) {
+        // A buffer for input that is not to be written.
+        if (driver.needsReset) driver.setUp(1n, [64, 64]);
         const queue = driver.queue(index);
         queue.collect();
         if (queue.room < 3) continue;
@@ -217,12 +219,11 @@ test('any chains: nothing throws, nothing spins; more than a mebibyte at once ne
           readable.map(({ length }, i) => ({ at: queue.buffer(i, 4096).at, length })),
           parts.filter(({ write }) => write).map(({ length }, i) => ({ at: queue.buffer(8 + i, 4096).at, length })),
         );
-        if (index === 1) sent += readable.reduce((sum, { length }) => sum + length, 0);
         if (input) device.write(new Uint8Array(700));
         queue.kick();
+        if (index === 1 && !driver.needsReset) sent += readable.reduce((sum, { length }) => sum + length, 0);
       }
       assert.is(bytes, sent);
-      assert.not(driver.needsReset);
     },
   );
   fc.assert(property, { numRuns: 200 });
