@@ -369,16 +369,16 @@ export class GuestMemory {
   }
 
   /**
-   * @internal Is all of [addr, addr + length) RAM, and writable for us where `write` is set? For addresses that a guest gives: it never throws
-   * for a number. False for an empty range.
+   * @internal Is all of [addr, addr + length) RAM, and writable for us and for the guest where `write` is set? For addresses that a guest gives: it
+   * never throws for a number, and a device writes nowhere on its driver's behalf where that may not write. False for an empty range.
    */
   covers(addr: number, length: number, write: boolean): boolean {
     if (!this.#isCurrent()) this.#refresh();
     const span = this.#table.near(addr);
-    if (Number.isSafeInteger(addr) && length > 0 && addr + length <= span.end) return !(write && span.readOnly);
+    if (Number.isSafeInteger(addr) && length > 0 && addr + length <= span.end) return !(write && refusesGuest(span));
     if (!Number.isSafeInteger(addr + length) || addr < 0 || length <= 0) return false;
     const spans = this.#table.cover(addr, length);
-    return typeof spans !== 'number' && !(write && spans.some(each => each.readOnly));
+    return typeof spans !== 'number' && !(write && spans.some(refusesGuest));
   }
 
   /** @internal The spans that [addr, addr + length), writable RAM, lies in. @throws as `write` */
@@ -589,6 +589,11 @@ function eachPart(spans: readonly Span[], at: number, length: number, visit: Par
 /** Could a copy between several spans and `bytes` overwrite what it is still to read? */
 function aliases(spans: readonly Span[], bytes: Uint8Array): boolean {
   return spans.length > 1 && spans.some(span => span.bytes.buffer === bytes.buffer);
+}
+
+/** May a guest not write there, or nobody? */
+function refusesGuest({ readOnly, region }: Span): boolean {
+  return readOnly || region.guestReadOnly === true;
 }
 
 function checkBytes(value: Uint8Array, name: string): void {

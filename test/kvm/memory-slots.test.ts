@@ -111,6 +111,21 @@ test('registerSlot: another id, the same again, flags, an id in use', async () =
   assert.is(await codeOf(() => memory.registerSlot(9, 0, 4 * PAGE, host + 1n, 0)), 'ERR_MEMORY_ALIGNMENT');
 });
 
+test('where the guest may not write, no device writes for it; the API does', () => {
+  using machine = vm();
+  using memory = new KvmMemory(4 * PAGE);
+  memory.addRegion(4 * PAGE, PAGE);
+  memory.attachVmFd(machine.fd);
+  memory.registerSlot(0, 0, 4 * PAGE, memory.hostAddress(), KVM_MEM.READONLY);
+  assert.equal(
+    [0, 3 * PAGE, 4 * PAGE].map(at => memory.covers(at, PAGE, true)),
+    [false, false, true],
+  );
+  assert.not(memory.covers(3 * PAGE, 2 * PAGE, true), 'nor in a part');
+  assert.ok(memory.covers(0, 5 * PAGE, false));
+  memory.memset(0, 1, PAGE);
+});
+
 test('unregisterSlot: a known one, once', async () => {
   using machine = vm();
   using memory = new KvmMemory(4 * PAGE);
