@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'ERR_KVM_PERMISSION'
   | 'ERR_KVM_VERSION'
   | 'ERR_KVM_CAPABILITY'
+  | 'ERR_CPU_FEATURE'
   | 'ERR_TOO_MANY_VCPUS'
   | 'ERR_POOL_TOO_SMALL'
   | 'ERR_STATE'

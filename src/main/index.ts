@@ -109,6 +109,7 @@ export {
   probe,
 } from './probe.ts';
 export type { BootMarks } from './vm/boot-clock.ts';
+export type { CpuidBits, CpuidMask, CpuTemplate, CpuTemplateName } from './vm/cpu-template.ts';
 export type { DirtyLimit } from './vm/dirty-limit.ts';
 export type { DirtyRate, DirtyRateOptions, VcpuDirtyRate } from './vm/dirty-rate.ts';
 export type { Engine } from './vm/engine.ts';

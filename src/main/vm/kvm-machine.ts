@@ -5,6 +5,7 @@ import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_API_VERSION, KVM_CAP } from '../../../shared/generated/kvm-abi.ts';
 import { decodeCpuid } from '../../../shared/vcpu-codec.ts';
 import type { CpuidEntry } from '../../../shared/vcpu-state.ts';
+import { applyCpuTemplate, type CpuidMask, type CpuTemplateName } from './cpu-template.ts';
 import { cpuidFor } from './cpuid.ts';
 import { tooManyVcpus } from './vm-options.ts';
 
@@ -37,17 +38,26 @@ function supportedCpuid(device: string, system: NativeSystem): readonly CpuidEnt
   return supported;
 }
 
+/** What a machine may be made with. */
+export interface KvmMachineOptions {
+  /** Dirty rings of so many entries per vCPU. Default: none. */
+  readonly ringEntries?: number | undefined;
+  /** Checked. Default: all that KVM supports. */
+  readonly cpuTemplate?: readonly (CpuTemplateName | CpuidMask)[] | undefined;
+}
+
 export class KvmMachine {
   readonly vm: NativeVm;
   readonly #system: NativeSystem;
-  readonly #supportedCpuid: readonly CpuidEntry[];
+  /** Without what differs per vCPU. */
+  readonly #cpuid: readonly CpuidEntry[];
   #hasPlatform = false;
 
   /**
-   * Opens the device and makes an empty VM, with dirty rings of `ringEntries` entries per vCPU where that is given.
-   * @throws `ERR_KVM_VERSION`, `ERR_KVM_CAPABILITY`, `ERR_TOO_MANY_VCPUS`, `ERR_SYSCALL`; nothing stays open then.
+   * Opens the device and makes an empty VM.
+   * @throws `ERR_KVM_VERSION`, `ERR_KVM_CAPABILITY`, `ERR_CPU_FEATURE`, `ERR_TOO_MANY_VCPUS`, `ERR_SYSCALL`; nothing stays open then.
    */
-  constructor(device: string, vcpus: number, ringEntries?: number) {
+  constructor(device: string, vcpus: number, { ringEntries, cpuTemplate = [] }: KvmMachineOptions = {}) {
     const system = native().openSystem(device);
     try {
       const version = system.apiVersion();
@@ -67,7 +77,7 @@ export class KvmMachine {
       }
       const most = system.checkExtension(KVM_CAP.MAX_VCPUS);
       if (vcpus > most) throw tooManyVcpus(vcpus, most);
-      this.#supportedCpuid = supportedCpuid(device, system);
+      this.#cpuid = applyCpuTemplate(supportedCpuid(device, system), cpuTemplate);
       this.vm = system.createVm();
     } catch (error) {
       system.close();
@@ -95,7 +105,7 @@ export class KvmMachine {
   /** struct kvm_cpuid_entry2[] for one vCPU: after createPlatform() where there is one. */
   cpuid(index: number, vcpus: number): Uint8Array {
     const deadlineTimer = this.#hasPlatform && this.vm.checkExtension(KVM_CAP.TSC_DEADLINE_TIMER) > 0;
-    return cpuidFor(this.#supportedCpuid, index, { vcpus, deadlineTimer });
+    return cpuidFor(this.#cpuid, index, { vcpus, deadlineTimer });
   }
 
   /** After all vCPUs are closed and memory is detached. Idempotent. */

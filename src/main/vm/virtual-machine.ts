@@ -29,7 +29,7 @@ import { noRegisters, Vcpu } from './vcpu.ts';
 import { type GroupEvents, VcpuGroup } from './vcpu-group.ts';
 import { VcpuPool } from './vcpu-pool.ts';
 import { VmConsole } from './vm-console.ts';
-import { type CheckedOptions, checkOptions, type VirtualMachineOptions } from './vm-options.ts';
+import { type CheckedOptions, checkOptions, requireEngine, type VirtualMachineOptions } from './vm-options.ts';
 import { asHypervisorError, type VmResult, type VmState, type VmStats } from './vm-result.ts';
 
 export type { BootMarks } from './boot-clock.ts';
@@ -118,7 +118,7 @@ export class VirtualMachine {
    * Makes a VM: its memory, its threads, and on the kvm engine its descriptor. vCPUs are created by load() (or by the first
    * access to a register). With a `kernel` it is loaded too.
    * @throws TypeError, RangeError for wrong options; `ERR_KVM_UNAVAILABLE`, `ERR_KVM_PERMISSION`, `ERR_KVM_VERSION`,
-   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_ABORTED`, `ERR_SYSCALL`; for disks
+   *   `ERR_TOO_MANY_VCPUS`, `ERR_POOL_TOO_SMALL`, `ERR_DEVICE_OVERLAP`, `ERR_DIRTY_SOURCE`, `ERR_CPU_FEATURE`, `ERR_ENGINE`, `ERR_ABORTED`, `ERR_SYSCALL`; for disks
    *   `ERR_IMAGE_READ` (errno), `ERR_IMAGE_FORMAT`; for virtio devices `ERR_DEVICE_HANDLER`; with a `kernel`, what load() throws; nothing
    *   is left behind then.
    */
@@ -148,6 +148,7 @@ export class VirtualMachine {
         cause: options.signal?.reason,
       });
     const choice = chooseEngine(options.engine);
+    requireEngine(options, choice);
     const ringEntries = chooseRing(options, choice);
     const undo: (() => void | Promise<void>)[] = [];
     try {
@@ -155,7 +156,10 @@ export class VirtualMachine {
       undo.push(() => memory[Symbol.dispose]());
       lendMemory(memory);
       undo.push(() => giveBackMemory(memory));
-      const kvm = choice.engine === 'kvm' ? new KvmMachine(kvmDevice(), options.vcpus, ringEntries) : undefined;
+      const kvm =
+        choice.engine === 'kvm'
+          ? new KvmMachine(kvmDevice(), options.vcpus, { ringEntries, cpuTemplate: options.cpuTemplate })
+          : undefined;
       undo.push(() => kvm?.close());
       let group: VcpuGroup | undefined;
       if (kvm !== undefined) {

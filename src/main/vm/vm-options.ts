@@ -10,7 +10,8 @@ import type { ImageSource } from '../images/image-file.ts';
 import { LINUX_CMDLINE, linux } from '../images/linux.ts';
 import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty-selection.ts';
 import type { MemoryOptions } from '../memory/options.ts';
-import type { Engine } from './engine.ts';
+import { type CpuidMask, type CpuTemplate, type CpuTemplateName, checkCpuTemplate } from './cpu-template.ts';
+import type { Engine, EngineChoice } from './engine.ts';
 import { VcpuPool } from './vcpu-pool.ts';
 import { VirtioBus } from './virtio-bus.ts';
 import { checkVirtio, VIRTIO_OPTIONS, type VirtioOptions } from './virtio-options.ts';
@@ -35,6 +36,13 @@ export interface VirtualMachineOptions extends VirtioOptions {
   readonly kernel?: ImageSource;
   readonly initrd?: ImageSource;
   readonly cmdline?: string;
+  /**
+   * What CPUID tells the guest. 'host' (default): all that KVM can give here. 'x86-64-v1' to 'x86-64-v4': the psABI's level and no further
+   * instructions, so that guests find the same on hosts of different age; a list adds to a level, or takes from it. What kernels use (paging,
+   * timers, guards against speculation), the vendor, model and caches stay the host's. On engine 'kvm'; `ERR_CPU_FEATURE` names what the
+   * host lacks.
+   */
+  readonly cpuTemplate?: CpuTemplate;
   /** True or an object: on from the start. The source 'ring' can be had here alone. */
   readonly dirtyTracking?: boolean | DirtyTrackingOptions;
   readonly devices?: readonly (Device | DeviceSpec)[];
@@ -59,6 +67,7 @@ const KNOWN = [
   'initrd',
   'cmdline',
   'engine',
+  'cpuTemplate',
   'dirtyTracking',
   'devices',
   ...VIRTIO_OPTIONS,
@@ -76,6 +85,8 @@ export interface CheckedOptions {
   readonly memoryOptions: MemoryOptions;
   readonly vcpus: number;
   readonly engine: Engine | 'auto';
+  /** Undefined: not given. */
+  readonly cpuTemplate: readonly (CpuTemplateName | CpuidMask)[] | undefined;
   readonly dirtyTracking: false | DirtyTrackingOptions;
   readonly devices: readonly (Device | DeviceSpec)[];
   /** Of the virtio devices. */
@@ -115,6 +126,7 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
     ...checkMemory(options.memory),
     vcpus,
     engine,
+    cpuTemplate: options.cpuTemplate === undefined ? undefined : checkCpuTemplate(options.cpuTemplate),
     dirtyTracking: checkTracking(options.dirtyTracking),
     devices,
     bus,
@@ -134,6 +146,12 @@ function linuxImage(options: VirtualMachineOptions): KvmImage | undefined {
   for (const name of ['initrd', 'cmdline'] as const)
     if (options[name] !== undefined) throw outOfRange(name, 'given with a kernel', 'none');
   return undefined;
+}
+
+/** Refuses what only KVM has. @throws `ERR_ENGINE` */
+export function requireEngine(options: CheckedOptions, { engine, reason }: EngineChoice): void {
+  if (engine === 'kvm' || options.cpuTemplate === undefined) return;
+  throw new HypervisorError('ERR_ENGINE', `cpuTemplate needs engine 'kvm', and this VM has 'host' (${reason})`);
 }
 
 /** `ERR_TOO_MANY_VCPUS`. */

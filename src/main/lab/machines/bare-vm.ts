@@ -58,7 +58,7 @@ export class BareVm implements AsyncDisposable {
     this.failed.catch(() => {});
     this.#log = log;
     this.#bell = served ? new SharedArrayBuffer(4) : undefined;
-    this.#machine = new KvmMachine(kvmDevice(), vcpus, log === 'ring' ? ringEntries : undefined);
+    this.#machine = new KvmMachine(kvmDevice(), vcpus, log === 'ring' ? { ringEntries } : {});
     this.#vm = this.#machine.vm;
     this.#slots = memory.regions().map(({ guestAddr, size, hostAddr, buffer }, id) => ({
       id,
