@@ -412,7 +412,8 @@ const jobs = {
   },
   async machine(args) {
     await buildAll();
-    await buildPrograms(['test', 'examples']);
+    // With QEMU in the machine come the programs that are measured against it.
+    await buildPrograms(['test', 'examples', ...(args.includes('--qemu') ? ['bench'] : [])]);
     await buildLinuxPrograms();
     await node('build/test/machine/run.js', args);
   },

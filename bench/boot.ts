@@ -3,12 +3,13 @@
 // A missed goal is printed and fails nothing; a guest that does not come to its end does.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { kvmKind } from '../src/main/host-facts.ts';
-import { GUEST_INITRD, VMLINUX, withFirstLine } from '../test/linux-guest.ts';
+import { withFiles } from '../test/cpio.ts';
 import { bootByCommand, bootByQemu, bootHere, type Guest, MEMORY_MIB } from './boot/machines.ts';
 import { type Pair, type Result, renderResult } from './boot/report.ts';
 
@@ -19,6 +20,13 @@ const USAGE = `usage: npm run bench:boot -- [--pairs <number>] [--cpus <number>]
   --qemu <program>   default qemu-system-x86_64
   --json             the results as JSON on standard output
 `;
+const fromRoot = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+/** What the job of the emulated machine makes. */
+const VMLINUX = fromRoot('build/machine/vmlinux');
+const GUEST_INITRD = fromRoot('build/machine/guest.cpio');
+/** The guest's first process (test/linux/programs/), beside all that the initrd of the tests has. */
+const FIRST_PROCESS = '/bin/first-line';
+
 /** Tells the benchmark in the emulated machine that it is there. */
 const INSIDE = process.env['TEST_EMULATOR'] !== undefined;
 /** For all boots together, on an emulated machine whose host has other things to do as well. */
@@ -68,11 +76,15 @@ async function measure({ pairs, cpus, cmdline, qemu }: Options, say: (text: stri
   const folder = mkdtempSync(join(tmpdir(), 'node-kvm-boot-'));
   try {
     const initrd = join(folder, 'initrd');
-    writeFileSync(initrd, withFirstLine());
+    const data = readFileSync(fromRoot('build/linux/first-line'));
+    writeFileSync(
+      initrd,
+      withFiles(readFileSync(GUEST_INITRD), [{ name: FIRST_PROCESS.slice(1), data, executable: true }]),
+    );
     const guest = (vcpus: number): Guest => ({
       kernel: VMLINUX,
       initrd,
-      more: `${cmdline} rdinit=/bin/first-line`.trim(),
+      more: `${cmdline} rdinit=${FIRST_PROCESS}`.trim(),
       vcpus,
     });
     const round = async (vcpus: number): Promise<Pair> => ({
@@ -101,7 +113,7 @@ const kind = kvmKind();
 if (!INSIDE && (kind === 'pvm' || !existsSync('/dev/kvm'))) {
   const why = kind === 'pvm' ? "this machine's KVM is PVM, which boots no stock kernel" : 'there is no /dev/kvm';
   process.stderr.write(`boot: ${why}: the benchmark runs within an emulated machine\n`);
-  process.exitCode = machine(['--qemu', '--run', 'build/bench/boot.js', ...process.argv.slice(2)]);
+  process.exitCode = machine(['--qemu', '--one-processor', '--run', 'build/bench/boot.js', ...process.argv.slice(2)]);
 } else {
   if (!INSIDE && !(existsSync(VMLINUX) && existsSync(GUEST_INITRD)) && machine(['--guest']) !== 0) process.exit(2);
   const { cmdline, pairs } = chosen;

@@ -1,7 +1,7 @@
 // The job `npm run test:machine`: runs the KVM suites on an ordinary KVM, inside an emulated machine, and reports as the runner does.
 // Host side; the tests themselves run in the machine. Exit status: 0, 1 (a test failed), 2 (packages are missing, wrong usage).
-// Usage: node build/test/machine/run.js [part of a file's path ...], or [--parallel] [--qemu] --run <script> [argument ...] for another program
-// of the project's; --guest makes what guests boot, and nothing else. TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
+// Usage: node build/test/machine/run.js [part of a file's path ...], or [--parallel] [--one-processor] [--qemu] --run <script> [argument ...] for
+// another program of the project's; --guest makes what guests boot, and nothing else. TEST_TIMEOUT_SECONDS (per file), VERBOSE=1.
 
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -223,10 +223,15 @@ async function runTests(parts: Parts, files: readonly string[]): Promise<number>
 }
 
 /** Runs one program of the project's and prints what it printed. The process's exit status: the program's. */
-async function runProgram(parts: Parts, parallel: boolean, script: string, args: readonly string[]): Promise<number> {
+async function runProgram(
+  parts: Parts,
+  on: Pick<Work, 'processors' | 'parallel'>,
+  script: string,
+  args: readonly string[],
+): Promise<number> {
   for (let attempt = 0; attempt <= RESTARTS_MAX; attempt++) {
     const name = `machine with ${script}${attempt > 0 ? `, start ${attempt + 1}` : ''}`;
-    const { end, consoleLog } = await runMachine(parts, { name, processors: 2, parallel, script, args }, () => {});
+    const { end, consoleLog } = await runMachine(parts, { name, ...on, script, args }, () => {});
     if (end.kind === 'lost') continue;
     console.log(readFileSync(consoleLog, 'utf8').replaceAll('\r', '').trimEnd());
     return end.status;
@@ -235,22 +240,25 @@ async function runProgram(parts: Parts, parallel: boolean, script: string, args:
   return 1;
 }
 
+const RUN_FLAGS = ['--parallel', '--one-processor', '--qemu'];
+
 const busybox = requirePrograms();
 const words = process.argv.slice(2);
 const flags = words.slice(0, Math.max(0, words.indexOf('--run')));
 if (words[0] === '--guest') buildKernelParts(busybox);
 else if (words.includes('--run')) {
   const [script, ...args] = words.slice(flags.length + 1);
-  const unknown = flags.find(flag => flag !== '--parallel' && flag !== '--qemu');
+  const unknown = flags.find(flag => !RUN_FLAGS.includes(flag));
   if (unknown !== undefined || script === undefined || !existsSync(script)) {
     const what = unknown === undefined ? `there is no ${script ?? 'name of one'}` : `${unknown} is no option`;
     console.error(`machine: --run needs a compiled program of the project's; ${what}`);
     process.exit(2);
   }
   const qemu = flags.includes('--qemu') ? find('qemu-system-x86_64') : undefined;
-  process.exitCode = await runProgram(buildParts(busybox, qemu), flags.includes('--parallel'), script, args);
-} else if (words.includes('--parallel')) {
-  console.error('machine: --parallel goes with --run: tests run on machines whose processors take turns');
+  const on = { processors: flags.includes('--one-processor') ? 1 : 2, parallel: flags.includes('--parallel') };
+  process.exitCode = await runProgram(buildParts(busybox, qemu), on, script, args);
+} else if (words.some(word => RUN_FLAGS.includes(word))) {
+  console.error(`machine: ${RUN_FLAGS.join(', ')} go with --run, before it`);
   process.exit(2);
 } else {
   const files = selectFiles();

@@ -5,23 +5,26 @@
 
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
-import { benchCommand } from './bench.ts';
-import { doctorCommand } from './doctor.ts';
-import { heatCommand } from './heat.ts';
-import { runCommand } from './run.ts';
 import { UsageError } from './values.ts';
 
 /** Codes of values that the library refused as arguments: on the command line they are the user's. */
 const ARGUMENT_CODES: readonly unknown[] = ['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE'];
 
+/** By name, in the order of the help. The modules of all together take longer to load than a VM to start. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  run: async () => (await import('./run.ts')).runCommand(),
+  heat: async () => (await import('./heat.ts')).heatCommand(),
+  bench: async () => (await import('./bench.ts')).benchCommand(),
+};
+const named = process.argv[2] ?? '';
 const program = new Command('node-kvm')
   .description('multi-vCPU virtual machines inside a Node process')
   .version(packageJson.version)
-  .addCommand(doctorCommand())
-  .addCommand(runCommand())
-  .addCommand(heatCommand())
-  .addCommand(benchCommand())
   .addHelpText('after', '\nExit status: 0 it worked, 1 it failed, 2 wrong usage.');
+// Whatever is not a command's name is about all of them: help, a name that was mistyped.
+for (const open of Object.hasOwn(COMMANDS, named) ? [COMMANDS[named]] : Object.values(COMMANDS))
+  if (open !== undefined) program.addCommand(await open());
 // Commands made with `new Command` do not inherit this from the program.
 for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError("(see '--help')");
 

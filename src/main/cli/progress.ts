@@ -1,4 +1,4 @@
-// A progress line for `node-kvm run`: on a terminal, and only until the guest prints something itself. Main thread.
+// A progress line for `node-kvm run`: on a terminal, and only until the guest prints something itself. Main thread. Loaded when it is wanted.
 
 import { SingleBar } from 'cli-progress';
 import type { VirtualMachine } from '../vm/virtual-machine.ts';
@@ -35,6 +35,3 @@ export function showProgress(vm: VirtualMachine, output: GuestConsole, timeoutSe
   output.onFirst = end;
   return { end };
 }
-
-/** For output that is no terminal. */
-export const NO_PROGRESS: Progress = { end: () => {} };

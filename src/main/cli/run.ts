@@ -14,8 +14,7 @@ import {
   withGuestOptions,
 } from './guest-options.ts';
 import { Interrupts, signalStatus } from './interrupts.ts';
-import { NO_PROGRESS, showProgress } from './progress.ts';
-import { humanResult, jsonResult, marksLine, type RunFacts, statsTable } from './run-report.ts';
+import { humanResult, jsonResult, marksLine, type RunFacts } from './run-report.ts';
 import { TracePrinter } from './trace-printer.ts';
 
 interface RunOptions extends GuestOptions {
@@ -65,10 +64,12 @@ async function drive(guest: Guest, options: RunOptions, output: GuestConsole): P
     const begin = performance.now();
     await vm.start();
     tracer = options.trace === true ? new TracePrinter(vm, json) : undefined;
-    const progress = showsProgress ? showProgress(vm, output, options.timeout) : NO_PROGRESS;
+    const progress = showsProgress
+      ? (await import('./progress.ts')).showProgress(vm, output, options.timeout)
+      : undefined;
     const result = await vm.finished;
     const seconds = (performance.now() - begin) / 1000;
-    progress.end();
+    progress?.end();
     await drained;
     facts = { image: path, format: image.kind, vm, result, seconds, signal: interrupts.signal };
   } finally {
@@ -79,7 +80,10 @@ async function drive(guest: Guest, options: RunOptions, output: GuestConsole): P
   output.end();
   if (json) process.stdout.write(jsonResult(facts, output.captured(), { trace }));
   else {
-    if (options.stats === true) process.stderr.write(`${statsTable(vm)}${marksLine(vm)}`);
+    if (options.stats === true) {
+      const { statsTable } = await import('./stats-table.ts');
+      process.stderr.write(`${statsTable(vm)}${marksLine(vm)}`);
+    }
     process.stderr.write(`node-kvm: ${humanResult(facts)}\n`);
   }
   if (facts.signal !== undefined) return signalStatus(facts.signal);
