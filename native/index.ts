@@ -97,7 +97,17 @@ export interface NativeVm {
   collectRings(): number;
   /** Entries harvested so far of each vCPU's ring since the ring was enabled, ring-full exits so far, whether one ever overflowed. For rates. */
   ringCounters(vcpu: number): { readonly entries: number; readonly fullExits: number; readonly overflows: number };
+  /** KVM_CREATE_IRQCHIP: PIC, IOAPIC and LAPICs in the kernel. Before any vCPU, as the next one. */
   createIrqchip(): void;
+  /**
+   * KVM_CAP_SPLIT_IRQCHIP: LAPICs alone. GSIs 0 to `pins` - 1 are an IOAPIC's elsewhere: where one of them has a route with a level-triggered vector, the guest's end of that
+   * interrupt is KVM_EXIT_IOAPIC_EOI.
+   */
+  splitIrqchip(pins: number): void;
+  /** KVM_SET_GSI_ROUTING: three words a route, gsi, address and data of an interrupt message. These routes replace all others; irqfds follow at once. */
+  setMsiRoutes(routes: Uint32Array): void;
+  /** KVM_SIGNAL_MSI. False: no LAPIC took the message. */
+  signalMsi(address: number, data: number): boolean;
   /** KVM_CREATE_PIT2. */
   createPit(): void;
   /** KVM_SET_TSS_ADDR / KVM_SET_IDENTITY_MAP_ADDR (VMX without unrestricted guest needs them). */

@@ -1,9 +1,10 @@
 // Decodes a port or memory-mapped access in a vCPU's kvm_run page and calls the device. The vCPU's own thread uses it for
 // devices that live there; the main thread and the I/O worker use it on the same page for an exit that was handed over.
-// Pure. The hot path: numbers only (bigint for 8-byte MMIO), one DataView made once, nothing allocated.
+// An end of interrupt for an IOAPIC in user space comes this way too. Pure. The hot path: numbers only (bigint for 8-byte MMIO), one DataView made once, nothing allocated.
 
 import { type DeviceAccess, type DeviceHandlers, type DeviceValue, END_REQUESTS } from './device.ts';
 import type { DeviceTable } from './device-table.ts';
+import { IOAPIC_ADDR, IOAPIC_EOI } from './devices/ioapic.ts';
 import { HypervisorError, isHypervisorError, messageOf, outOfRange } from './errors.ts';
 import { KVM_EXIT, KVM_EXIT_IO, KVM_RUN } from './generated/kvm-abi.ts';
 import type { GuestMemory } from './guest-memory.ts';
@@ -49,9 +50,9 @@ export class IoDispatch {
   /** Index of the device that the exit in the page is for, or -1. */
   target(): number {
     const run = this.#run;
-    if (run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.IO)
-      return this.#table.findPort(run.getUint16(io.port, LITTLE_ENDIAN));
-    return this.#table.findMmio(this.#physAddr());
+    const reason = run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN);
+    if (reason === KVM_EXIT.IO) return this.#table.findPort(run.getUint16(io.port, LITTLE_ENDIAN));
+    return this.#table.findMmio(reason === KVM_EXIT.IOAPIC_EOI ? IOAPIC_ADDR + IOAPIC_EOI : this.#physAddr());
   }
 
   /** Does the device live on this thread? */
@@ -68,9 +69,13 @@ export class IoDispatch {
     const entry = this.#table.entries[device];
     if (handlers === undefined || entry === undefined)
       throw new HypervisorError('ERR_DEVICE_HANDLER', `device ${device} does not live on this thread`);
-    const isPio = this.#run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.IO;
+    const reason = this.#run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN);
+    const isPio = reason === KVM_EXIT.IO;
     try {
       if (isPio) this.#pio(handlers, entry.pio?.base ?? 0);
+      // A LAPIC tells the IOAPIC: the same as a write to its EOI register.
+      else if (reason === KVM_EXIT.IOAPIC_EOI)
+        handlers.write?.(IOAPIC_EOI, 4, this.#run.getUint8(KVM_RUN.eoi.vector), this.#access);
       else this.#mmio(handlers, entry.mmio?.base ?? 0);
     } catch (cause) {
       if (isHypervisorError(cause)) throw cause;
@@ -96,7 +101,7 @@ export class IoDispatch {
       const at = run.getUint32(io.dataOffset, LITTLE_ENDIAN);
       const end = at + run.getUint8(io.size) * run.getUint32(io.count, LITTLE_ENDIAN);
       for (let i = at; i < end; i++) run.setUint8(i, 0xff);
-    } else if (run.getUint8(mmio.isWrite) === 0) {
+    } else if (run.getUint32(KVM_RUN.exitReason, LITTLE_ENDIAN) === KVM_EXIT.MMIO && run.getUint8(mmio.isWrite) === 0) {
       for (let i = 0; i < 8; i++) run.setUint8(mmio.data + i, 0xff);
     }
   }

@@ -69,6 +69,9 @@ Napi::ObjectReference VmHandle::Prototype(Napi::Env env) {
                                Method<&VmHandle::CollectRings>("collectRings"),
                                Method<&VmHandle::RingCounters>("ringCounters"),
                                Method<&VmHandle::CreateIrqchip>("createIrqchip"),
+                               Method<&VmHandle::SplitIrqchip>("splitIrqchip"),
+                               Method<&VmHandle::SetMsiRoutes>("setMsiRoutes"),
+                               Method<&VmHandle::SignalMsi>("signalMsi"),
                                Method<&VmHandle::CreatePit>("createPit"),
                                Method<&VmHandle::SetTssAddr>("setTssAddr"),
                                Method<&VmHandle::SetIdentityMapAddr>("setIdentityMapAddr"),
@@ -237,6 +240,38 @@ Napi::Value VmHandle::RingCounters(const Napi::CallbackInfo& info) {
 Napi::Value VmHandle::CreateIrqchip(const Napi::CallbackInfo& info) {
   if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
   return UndefinedOrThrow(info.Env(), vm_.CreateIrqchip());
+}
+
+Napi::Value VmHandle::SplitIrqchip(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t pins = args.U32(0, "pins");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  return UndefinedOrThrow(info.Env(), vm_.SplitIrqchip(pins));
+}
+
+Napi::Value VmHandle::SetMsiRoutes(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const std::span<uint32_t> words = args.U32Array(0, "routes");
+  if (!args.failed() && words.size() % 3 != 0)
+    args.FailRange("routes must have three words each: gsi, address, data; got " + std::to_string(words.size()));
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  std::vector<kvm::MsiRoute> routes;
+  routes.reserve(words.size() / 3);
+  for (size_t i = 0; i < words.size(); i += 3) routes.push_back({words[i], words[i + 1], words[i + 2]});
+  return UndefinedOrThrow(info.Env(), vm_.SetMsiRoutes(routes));
+}
+
+Napi::Value VmHandle::SignalMsi(const Napi::CallbackInfo& info) {
+  Args args(info);
+  const uint32_t address = args.U32(0, "address");
+  const uint32_t data = args.U32(1, "data");
+  if (args.failed()) return {};
+  if (!vm_.open()) return ThrowDisposed(info.Env(), "VM");
+  auto taken = vm_.SignalMsi(address, data);
+  if (!taken.ok()) return ThrowSyscall(info.Env(), taken.error());
+  return Napi::Boolean::New(info.Env(), taken.value());
 }
 
 Napi::Value VmHandle::CreatePit(const Napi::CallbackInfo& info) {

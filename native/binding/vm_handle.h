@@ -36,6 +36,9 @@ class VmHandle {
   Napi::Value CollectRings(const Napi::CallbackInfo& info);
   Napi::Value RingCounters(const Napi::CallbackInfo& info);
   Napi::Value CreateIrqchip(const Napi::CallbackInfo& info);
+  Napi::Value SplitIrqchip(const Napi::CallbackInfo& info);
+  Napi::Value SetMsiRoutes(const Napi::CallbackInfo& info);
+  Napi::Value SignalMsi(const Napi::CallbackInfo& info);
   Napi::Value CreatePit(const Napi::CallbackInfo& info);
   Napi::Value SetTssAddr(const Napi::CallbackInfo& info);
   Napi::Value SetIdentityMapAddr(const Napi::CallbackInfo& info);

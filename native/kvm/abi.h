@@ -17,6 +17,7 @@
 // As in C.
 static_assert(sizeof(kvm_cpuid2) == 8 && sizeof(kvm_msrs) == 8 && sizeof(kvm_msr_list) == 4 &&
               sizeof(kvm_xsave) == 4096);
+static_assert(sizeof(kvm_irq_routing) == 8 && sizeof(kvm_irq_routing_entry) == 48 && sizeof(kvm_msi) == 32);
 static_assert(sizeof(kvm_cpuid_entry2) == 40 && sizeof(kvm_msr_entry) == 16);
 
 #endif  // NODE_KVM_KVM_ABI_H_

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "kvm/abi.h"
+#include "kvm/flex_array.h"
 #include "sys/checked_ioctl.h"
 
 namespace kvm {
@@ -157,6 +158,32 @@ sys::Result<void> Vm::EnableDirtyRing(uint32_t entries) {
 }
 
 sys::Result<void> Vm::CreateIrqchip() { return IoctlVoid(fd_.get(), KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP", 0); }
+
+sys::Result<void> Vm::SplitIrqchip(uint32_t pins) { return EnableCap(KVM_CAP_SPLIT_IRQCHIP, {pins, 0, 0, 0}); }
+
+sys::Result<void> Vm::SetMsiRoutes(std::span<const MsiRoute> routes) {
+  FlexArray<kvm_irq_routing, kvm_irq_routing_entry> list(routes.size());
+  list.header()->nr = static_cast<uint32_t>(routes.size());
+  for (size_t i = 0; i < routes.size(); ++i) {
+    kvm_irq_routing_entry& entry = list.entries()[i];
+    entry.gsi = routes[i].gsi;
+    entry.type = KVM_IRQ_ROUTING_MSI;
+    entry.u.msi.address_lo = routes[i].address;
+    entry.u.msi.data = routes[i].data;
+  }
+  return IoctlVoid(fd_.get(), KVM_SET_GSI_ROUTING, "KVM_SET_GSI_ROUTING", list.header());
+}
+
+sys::Result<bool> Vm::SignalMsi(uint32_t address, uint32_t data) {
+  kvm_msi message = {};
+  message.address_lo = address;
+  message.data = data;
+  auto taken = Ioctl(fd_.get(), KVM_SIGNAL_MSI, "KVM_SIGNAL_MSI", &message);
+  // The kernel's delivery answers -1 where no LAPIC has the destination, and the system call makes EPERM of it.
+  if (!taken.ok() && taken.error().errnum == EPERM) return false;
+  if (!taken.ok()) return taken.error();
+  return taken.value() > 0;
+}
 
 sys::Result<void> Vm::CreatePit() {
   kvm_pit_config config = {};

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kvm/dirty_rings.h"
@@ -34,6 +35,13 @@ struct IoWrites {
   uint32_t length;
   /** Writes of this value alone; none: of any value. Not with length 0. */
   std::optional<uint64_t> match;
+};
+
+/** What a signal of an irqfd at `gsi` writes: an interrupt message to the LAPICs (Intel SDM volume 3, 11.11). */
+struct MsiRoute {
+  uint32_t gsi;
+  uint32_t address;
+  uint32_t data;
 };
 
 class Vm {
@@ -78,6 +86,16 @@ class Vm {
   DirtyRings* rings() const { return rings_.get(); }
 
   sys::Result<void> CreateIrqchip();
+  /**
+   * KVM_CAP_SPLIT_IRQCHIP: LAPICs in the kernel, and neither PIC nor IOAPIC. `pins`: GSIs 0 to pins - 1 are an IOAPIC's
+   * of user space: the EOI of a level-triggered vector that one of their routes has is a KVM_EXIT_IOAPIC_EOI. Before
+   * the first vCPU.
+   */
+  sys::Result<void> SplitIrqchip(uint32_t pins);
+  /** KVM_SET_GSI_ROUTING: these routes, and no others. irqfds follow before it returns. */
+  sys::Result<void> SetMsiRoutes(std::span<const MsiRoute> routes);
+  /** KVM_SIGNAL_MSI. False: no LAPIC took it. */
+  sys::Result<bool> SignalMsi(uint32_t address, uint32_t data);
   /** KVM_CREATE_PIT2, with port 0x61 handled by the kernel as well (the speaker's gate is where guests calibrate
    * timers). */
   sys::Result<void> CreatePit();

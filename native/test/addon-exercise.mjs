@@ -250,6 +250,13 @@ function notifications() {
     throws('ERR_INVALID_ARG_TYPE', () => vm.deassignIrqFd(5, undefined));
     event.close(); // and with it the assignment
   });
+  machine((system, vm) => {
+    vm.splitIrqchip(24);
+    vm.setMsiRoutes(Uint32Array.of(5, 0xfee0_0000, 0x4025, 9, 0xfee0_0000, 0xc026));
+    vm.setMsiRoutes(new Uint32Array(0));
+    throws('ERR_OUT_OF_RANGE', () => vm.setMsiRoutes(new Uint32Array(2)));
+    assert.equal(vm.signalMsi(0xfee0_0000, 0x4025), false); // there is no vCPU
+  });
 }
 
 function startInRealMode(vcpu) {

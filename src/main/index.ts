@@ -117,4 +117,4 @@ export type { Vcpu } from './vm/vcpu.ts';
 export { VcpuPool, type VcpuPoolOptions } from './vm/vcpu-pool.ts';
 export type { VirtioOptions } from './vm/virtio-options.ts';
 export { VirtualMachine, type VmResult, type VmState, type VmStats } from './vm/virtual-machine.ts';
-export type { VirtualMachineOptions } from './vm/vm-options.ts';
+export type { Irqchip, VirtualMachineOptions } from './vm/vm-options.ts';

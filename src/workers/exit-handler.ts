@@ -64,7 +64,7 @@ export class ExitHandler implements DeviceAccess {
     this.#end = { reason };
   }
 
-  /** The exit in the page is KVM_EXIT_IO or KVM_EXIT_MMIO. Answers it; an outcome means: leave the loop. */
+  /** The exit in the page is KVM_EXIT_IO, KVM_EXIT_MMIO or KVM_EXIT_IOAPIC_EOI. Answers it; an outcome means: leave the loop. */
   handle(): RunOutcome | undefined {
     // Before the devices: what is the guest's RAM to write is no device's, and the guest is only held up here for a watch.
     if (this.#dispatch.storeIn(this.#memory)) return undefined;

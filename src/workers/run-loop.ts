@@ -180,6 +180,9 @@ export class RunLoop {
         if (this.#trace !== undefined) this.#trace.after(run);
         return outcome === undefined ? undefined : (this.#finishInstruction() ?? outcome);
       }
+      // Nothing of an instruction is left to be done then.
+      case KVM_EXIT.IOAPIC_EOI:
+        return this.#handler.handle();
       case KVM_EXIT.HLT:
         return HALTED;
       case KVM_EXIT.SHUTDOWN:

@@ -80,8 +80,8 @@ test('FADT: boot flags say which legacy devices there are', () => {
 });
 
 /** The MADT's entries by type. */
-function madtEntries(vcpus: number): Map<number, Buffer[]> {
-  const madt = table('APIC', {}, vcpus);
+function madtEntries(vcpus: number, hardware: Hardware = {}): Map<number, Buffer[]> {
+  const madt = table('APIC', hardware, vcpus);
   const entries = new Map<number, Buffer[]>();
   for (let at = 44, size = 0; at < madt.byteLength; at += size) {
     const type = madt.readUInt8(at);
@@ -104,6 +104,11 @@ test('MADT: a LAPIC per vCPU, the IOAPIC, the timer at pin 2, NMI at LINT1', () 
   assert.equal([entries.get(4)?.[0]?.[2], entries.get(4)?.[0]?.[5]], [0xff, 1]);
 });
 
+test('MADT: without a PIC and a PIT no interrupt is overridden; an 8259 is never told of', () => {
+  assert.is(madtEntries(2, { timer: false }).get(2), undefined);
+  for (const timer of [true, false]) assert.is(table('APIC', { timer }).readUInt32LE(40), 0);
+});
+
 test('MADT: APIC ids from 255 on are x2APIC entries', () => {
   const entries = madtEntries(258);
 
@@ -120,6 +125,7 @@ test('checksums and lengths hold for any devices', () => {
       .uniqueArray(fc.constantFrom(5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23))
       .map(irqs => irqs.map((irq, index) => ({ base: 0xc000_0000 + index * 0x1000, size: 0x1000, irq }))),
     keyboard: fc.boolean(),
+    timer: fc.boolean(),
     clock: fc.boolean(),
   });
   fc.assert(

@@ -73,6 +73,15 @@ test('AMD: sizes, caches and topology of one package', () => {
   assert.equal(topology, { ...leaf(0x8000_001e), eax: 3, ebx: 3, ecx: 0 });
 });
 
+test('32 vCPUs: each has its own id in 5 bits, and sees 32 cores', () => {
+  for (let vcpu = 0; vcpu < 32; vcpu++) {
+    const [features, sizes, , core] = of([zero(1), zero(0x8000_0008), zero(0xb)], vcpu, 32);
+    assert.is(features?.ebx, ((vcpu << 24) | (32 << 16)) >>> 0);
+    assert.is(sizes?.ecx, 0x501f);
+    assert.equal([core?.eax, core?.ebx, core?.edx], [5, 32, vcpu]);
+  }
+});
+
 test('other leaves pass unchanged', () => {
   assert.equal(of([leaf(7), leaf(0x4000_0000)], 1, 2), [leaf(7), leaf(0x4000_0000)]);
 });

@@ -123,6 +123,25 @@ test('ELF without the note, or with `linux64`: long mode at e_entry with boot_pa
   }
 });
 
+test('32 vCPUs: one starts, 31 wait, and both tables have all of them', async () => {
+  using memory = new KvmMemory(8 * MIB);
+  const [first, ...others] = await load(linux({ kernel: bzImage(code) }), memory, 32);
+  assert.is(others.filter(({ runnable }) => runnable === false).length, 31);
+  const params = bytesAt(memory, Number(first?.regs?.rsi), 4096);
+  const table = (addr: bigint) => bytesAt(memory, Number(addr), bytesAt(memory, Number(addr) + 4, 4).readUInt32LE(0));
+  const xsdt = table(bytesAt(memory, Number(params.readBigUInt64LE(0x70)), 36).readBigUInt64LE(24));
+  const madt = table(xsdt.readBigUInt64LE(44));
+  assert.is(madt.toString('latin1', 0, 4), 'APIC');
+  const ids: number[] = [];
+  for (let at = 44; at < madt.byteLength; at += madt[at + 1] ?? 1) if (madt[at] === 0) ids.push(madt[at + 3] ?? -1);
+  assert.equal(
+    ids,
+    Array.from({ length: 32 }, (_, id) => id),
+  );
+  const mp = bytesAt(memory, 0xf_0010, 44 + 32 * 20);
+  assert.ok(Array.from({ length: 32 }, (_, id) => 44 + id * 20).every((at, id) => mp[at] === 0 && mp[at + 1] === id));
+});
+
 test('an empty initrd is none', async () => {
   using memory = new KvmMemory(8 * MIB);
   const [first] = await load(linux({ kernel: bzImage(code), initrd: new Uint8Array(0) }), memory);

@@ -12,9 +12,9 @@ const ENTRY_SIZE = 8;
 const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => (total + byte) & 0xff, 0);
 
 /** The entries by type; pointer, header and checksums are asserted. */
-function entries(vcpus: number, irq = 5): Map<number, number[][]> {
+function entries(vcpus: number, irq = 5, timer = true): Map<number, number[][]> {
   const virtio = [{ base: 0xc000_0000, size: 0x1000, irq }];
-  const table = Buffer.from(mpTable(BASE, vcpus, checkHardware({ virtio })));
+  const table = Buffer.from(mpTable(BASE, vcpus, checkHardware({ virtio, timer })));
   assert.is(table.toString('latin1', 0, 4), '_MP_');
   assert.is(sum(table.subarray(0, 16)), 0);
   const config = table.subarray(table.readUInt32LE(4) - BASE);
@@ -60,6 +60,20 @@ test('ISA interrupts at their pins, the timer at pin 2, a device above 15 at its
 
   assert.equal(pins(5), isa);
   assert.equal(pins(20), [...isa, [20, 20]]);
+});
+
+test('without a PIC and a PIT: no IRQ 0, and no external interrupt at LINT0', () => {
+  const isa = (timer: boolean) =>
+    entries(1, 5, timer)
+      .get(3)
+      ?.map(entry => entry[5]);
+  const local = (timer: boolean) =>
+    entries(1, 5, timer)
+      .get(4)
+      ?.map(entry => entry[1]);
+  assert.ok(isa(true)?.includes(0));
+  assert.not(isa(false)?.includes(0));
+  assert.equal([local(true), local(false)], [[3, 1], [1]]);
 });
 
 test('more vCPUs than 8-bit ids: as many as there are ids', () => {

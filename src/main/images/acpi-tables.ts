@@ -2,6 +2,7 @@
 // Hardware-reduced is right here because there is no PM timer, no PM1 block and no SCI: the guest then uses neither PIT nor PIC, which it
 // would only calibrate against. Source: ACPI specification 6.5, chapter 5 (tables), 4.1 (hardware-reduced).
 
+import { IOAPIC_ADDR } from '../../../shared/devices/ioapic.ts';
 import {
   RESET_PORT,
   RESET_VALUE,
@@ -11,7 +12,7 @@ import {
 } from '../devices/acpi-sleep.ts';
 import { PANIC_PORT } from '../devices/pvpanic.ts';
 import * as aml from './aml.ts';
-import { type CheckedHardware, CLOCK_IRQ, IOAPIC_ADDR, KEYBOARD_IRQ, LAPIC_ADDR, TIMER_PIN } from './hardware.ts';
+import { type CheckedHardware, CLOCK_IRQ, KEYBOARD_IRQ, LAPIC_ADDR, TIMER_PIN } from './hardware.ts';
 
 /** Where each table begins, and all their bytes for `base`. Addresses guest physical. */
 export interface AcpiTables {
@@ -39,7 +40,7 @@ export function acpiTables(base: number, vcpus: number, hardware: CheckedHardwar
   };
   const dsdtAt = place(dsdt(hardware));
   const fadtAt = place(fadt(dsdtAt, hardware));
-  const madtAt = place(madt(vcpus));
+  const madtAt = place(madt(vcpus, hardware));
   const xsdtAt = place(xsdt([fadtAt, madtAt]));
   const bytes = new Uint8Array(next - base);
   bytes.set(rsdp(xsdtAt));
@@ -143,7 +144,7 @@ function putPort(view: DataView, at: number, port: number): void {
 /** From this APIC id on a processor is described by the x2APIC's kind of entry. */
 const X2APIC_IDS = 255;
 
-function madt(vcpus: number): Uint8Array {
+function madt(vcpus: number, hardware: CheckedHardware): Uint8Array {
   const entries: number[][] = [];
   for (let id = 0; id < vcpus; id++) {
     const word = [id & 0xff, (id >> 8) & 0xff, 0, 0];
@@ -153,7 +154,7 @@ function madt(vcpus: number): Uint8Array {
   }
   entries.push([1, 12, 0, 0, ...littleEndian32(IOAPIC_ADDR), 0, 0, 0, 0]);
   // ISA's IRQ 0 arrives at pin 2, with the bus's own polarity and trigger.
-  entries.push([2, 10, 0, 0, TIMER_PIN, 0, 0, 0, 0, 0]);
+  if (hardware.timer) entries.push([2, 10, 0, 0, TIMER_PIN, 0, 0, 0, 0, 0]);
   // NMI at LINT1 of all processors; the x2APIC's kind of entry says it for those.
   entries.push([4, 6, 0xff, 0, 0, 1]);
   if (vcpus > X2APIC_IDS) entries.push([10, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0]);

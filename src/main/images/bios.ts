@@ -48,6 +48,7 @@ export function bios(fileOrBytes: ImageSource, options: BiosOptions = {}): KvmIm
     engine: 'kvm',
     kind: 'bios',
     platform: 'pc',
+    needsPic: true,
     devices: [debugConsole(DEBUG_PORT, onDebug ?? (() => {})), cmos, bridge, keyboardReset()],
     load: async ({ memory, vcpus }) => {
       if (loaded) {

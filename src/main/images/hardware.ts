@@ -1,6 +1,7 @@
 // What devices a guest is told about, as data: ACPI's DSDT, FADT and the MP table are made from it. Main thread; pure checks.
 // The devices themselves are the VM's; a description without its device finds nothing, and a device without one is not found.
 
+import { IOAPIC_ADDR, IOAPIC_PINS } from '../../../shared/devices/ioapic.ts';
 import { invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
 import { HOLE_START, hex, toU64, type U64 } from '../../../shared/units.ts';
 
@@ -25,6 +26,8 @@ export interface Hardware {
   readonly serial?: readonly SerialHardware[];
   /** An i8042 at ports 0x60 and 0x64 with IRQ 1. Default false: the guest does not look for one. */
   readonly keyboard?: boolean;
+  /** A PIC, and a PIT whose IRQ 0 arrives at the IOAPIC's pin 2. Default: the VM's own: true with the irqchip 'kernel', false with 'split'. */
+  readonly timer?: boolean;
   /** A CMOS clock at ports 0x70 and 0x71 with IRQ 8. Default false: the guest has the time from KVM's clock. */
   readonly clock?: boolean;
 }
@@ -34,13 +37,12 @@ export interface CheckedHardware {
   readonly virtio: readonly { readonly base: number; readonly size: number; readonly irq: number }[];
   readonly serial: readonly SerialHardware[];
   readonly keyboard: boolean;
+  readonly timer: boolean;
   readonly clock: boolean;
 }
 
-/** Where the interrupt controllers are: KVM's own addresses. */
-export const IOAPIC_ADDR = 0xfec0_0000;
+/** Where KVM's LAPICs are. */
 export const LAPIC_ADDR = 0xfee0_0000;
-export const IOAPIC_PINS = 24;
 export const KEYBOARD_IRQ = 1;
 export const CLOCK_IRQ = 8;
 /** Wired to the PIT: ISA's IRQ 0 arrives there. */
@@ -52,11 +54,12 @@ const KEYBOARD_PORTS = [0x60, 0x64];
 /** @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE` */
 export function checkHardware(hardware: Hardware = {}): CheckedHardware {
   if (typeof hardware !== 'object' || hardware === null) throw invalidType('hardware', 'an object', hardware);
-  refuseUnknownKeys(hardware, ['virtio', 'serial', 'keyboard', 'clock'], 'hardware');
-  const { virtio = [], serial = [COM1], keyboard = false, clock = false } = hardware;
+  refuseUnknownKeys(hardware, ['virtio', 'serial', 'keyboard', 'timer', 'clock'], 'hardware');
+  const { virtio = [], serial = [COM1], keyboard = false, timer = true, clock = false } = hardware;
   if (!Array.isArray(virtio)) throw invalidType('hardware.virtio', 'an array', virtio);
   if (!Array.isArray(serial)) throw invalidType('hardware.serial', 'an array', serial);
   if (typeof keyboard !== 'boolean') throw invalidType('hardware.keyboard', 'a boolean', keyboard);
+  if (typeof timer !== 'boolean') throw invalidType('hardware.timer', 'a boolean', timer);
   if (typeof clock !== 'boolean') throw invalidType('hardware.clock', 'a boolean', clock);
   const irqs = new Map<number, string>([
     [0, 'the timer'],
@@ -76,6 +79,7 @@ export function checkHardware(hardware: Hardware = {}): CheckedHardware {
     serial: serial.map((port: SerialHardware, index) => checkSerial(port, `hardware.serial[${index}]`, takeIrq)),
     virtio: virtio.map((device: VirtioHardware, index) => checkVirtio(device, `hardware.virtio[${index}]`, takeIrq)),
     keyboard,
+    timer,
     clock,
   };
   requireApart(

@@ -11,7 +11,7 @@ export interface LoadTarget {
   readonly memory: KvmMemory;
   readonly vcpus: number;
   /** Devices that the VM has, for images that tell their guests: they come before those that the image was made with. */
-  readonly hardware?: Pick<Hardware, 'virtio'>;
+  readonly hardware?: Pick<Hardware, 'virtio' | 'timer'>;
 }
 
 /**
@@ -29,8 +29,10 @@ export interface VcpuBoot {
 export interface KvmImage {
   readonly engine: 'kvm';
   readonly kind: 'flat' | 'elf' | 'bios' | 'linux';
-  /** 'bare': vCPUs alone (HLT ends a vCPU). 'pc': in-kernel PIC, IOAPIC, LAPIC and PIT (HLT waits for an interrupt). */
+  /** 'bare': vCPUs alone (HLT ends a vCPU). 'pc': interrupt controllers as the VM's option irqchip says (HLT waits for an interrupt). */
   readonly platform: 'bare' | 'pc';
+  /** The guest cannot do without PIC and PIT: no VM with the irqchip 'split' loads it. */
+  readonly needsPic?: boolean;
   /** Devices that the image cannot do without (a debug port, …); they come after the user's and never displace them. */
   readonly devices?: readonly (Device | DeviceSpec)[];
   /** A 16550 that the machine has as `vm.console`, unless a device of the user's is at its ports. Platform 'pc'. */

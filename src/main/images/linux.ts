@@ -84,6 +84,7 @@ export function linux(options: LinuxOptions): KvmImage {
   if (entry !== 'auto' && entry !== 'pvh' && entry !== 'linux64')
     throw outOfRange('entry', "'auto', 'pvh' or 'linux64'", entry);
   const hardware = checkHardware(options.hardware);
+  const ownTimer = options.hardware?.timer;
   const kernelFile = imageSource(options.kernel, 'kernel', FILE_MAX);
   const initrdFile = options.initrd === undefined ? undefined : imageSource(options.initrd, 'initrd', FILE_MAX);
   return {
@@ -104,7 +105,8 @@ export function linux(options: LinuxOptions): KvmImage {
       }
       // What the VM has comes first: its first disk is the guest's first.
       const virtio = [...(target.hardware?.virtio ?? []), ...hardware.virtio];
-      return place(target, kernel, { initrd, cmdline: text, hardware: checkHardware({ ...hardware, virtio }) });
+      const timer = ownTimer ?? target.hardware?.timer ?? true;
+      return place(target, kernel, { initrd, cmdline: text, hardware: checkHardware({ ...hardware, virtio, timer }) });
     },
   };
 }

@@ -1,7 +1,8 @@
 // The MP table: how kernels without ACPI find processors and interrupts. Main thread; pure.
 // Source: Intel MultiProcessor Specification 1.4, chapter 4.
 
-import { type CheckedHardware, IOAPIC_ADDR, LAPIC_ADDR, TIMER_PIN } from './hardware.ts';
+import { IOAPIC_ADDR } from '../../../shared/devices/ioapic.ts';
+import { type CheckedHardware, LAPIC_ADDR, TIMER_PIN } from './hardware.ts';
 
 const POINTER_SIZE = 16;
 const HEADER_SIZE = 44;
@@ -36,12 +37,13 @@ export function mpTable(base: number, vcpus: number, hardware: CheckedHardware):
   entries.push([BUS, ISA_BUS, ...ascii('ISA   ')]);
   entries.push([IOAPIC, ioapic, 0x11, 1, ...littleEndian(IOAPIC_ADDR, 4)]);
   for (let irq = 0; irq < ISA_IRQS; irq++) {
-    if (irq === CASCADE_IRQ) continue;
+    if (irq === CASCADE_IRQ || (irq === 0 && !hardware.timer)) continue;
     entries.push([INTERRUPT, VECTORED, 0, 0, ISA_BUS, irq, ioapic, irq === 0 ? TIMER_PIN : irq]);
   }
   for (const { irq } of [...hardware.virtio, ...hardware.serial])
     if (irq >= ISA_IRQS) entries.push([INTERRUPT, VECTORED, EDGE_ACTIVE_HIGH, 0, ISA_BUS, irq, ioapic, irq]);
-  entries.push([LOCAL_INTERRUPT, EXTERNAL, 0, 0, ISA_BUS, 0, ALL_LAPICS, 0]);
+  // Of the PIC, which comes with the timer.
+  if (hardware.timer) entries.push([LOCAL_INTERRUPT, EXTERNAL, 0, 0, ISA_BUS, 0, ALL_LAPICS, 0]);
   entries.push([LOCAL_INTERRUPT, NMI, 0, 0, ISA_BUS, 0, ALL_LAPICS, 1]);
 
   const body = entries.flat();

@@ -1,13 +1,15 @@
 // The kernel's side of a VM on the kvm engine: the device, the VM descriptor, its platform, and what CPUID says. Main thread.
 
 import { type NativeSystem, type NativeVm, native } from '../../../native/index.ts';
+import type { Device } from '../../../shared/device.ts';
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_API_VERSION, KVM_CAP } from '../../../shared/generated/kvm-abi.ts';
 import { decodeCpuid } from '../../../shared/vcpu-codec.ts';
 import type { CpuidEntry } from '../../../shared/vcpu-state.ts';
 import { applyCpuTemplate, type CpuidMask, type CpuTemplateName } from './cpu-template.ts';
 import { cpuidFor } from './cpuid.ts';
-import { tooManyVcpus } from './vm-options.ts';
+import { SplitIrqchip } from './split-irqchip.ts';
+import { type Irqchip, tooManyVcpus } from './vm-options.ts';
 
 /** Below the 256 KiB of firmware that end at 4 GiB: pages that VMX without "unrestricted guest" needs; nothing else may lie there. */
 const TSS_ADDR = 0xfffb_d000;
@@ -51,6 +53,7 @@ export class KvmMachine {
   readonly #system: NativeSystem;
   /** Without what differs per vCPU. */
   readonly #cpuid: readonly CpuidEntry[];
+  #split: SplitIrqchip | undefined;
   #hasPlatform = false;
 
   /**
@@ -95,11 +98,30 @@ export class KvmMachine {
     }
   }
 
-  /** PIC, IOAPIC, LAPICs and PIT in the kernel. Before any vCPU exists. */
-  createPlatform(): void {
-    this.vm.createIrqchip();
-    this.vm.createPit();
+  /** Interrupt controllers, and 'kernel': the PIT. Before any vCPU exists. @throws `ERR_KVM_CAPABILITY`, `ERR_SYSCALL` */
+  createPlatform(irqchip: Irqchip): void {
+    if (irqchip === 'split') this.#split = new SplitIrqchip(this.vm);
+    else {
+      this.vm.createIrqchip();
+      this.vm.createPit();
+    }
     this.#hasPlatform = true;
+  }
+
+  /** createPlatform() was called. */
+  get hasPlatform(): boolean {
+    return this.#hasPlatform;
+  }
+
+  /** Those of the platform that the kernel does not have. */
+  get devices(): readonly Device[] {
+    return this.#split === undefined ? [] : [this.#split.device];
+  }
+
+  /** A device's line to a pin of the interrupt controllers rises or falls. */
+  irqLine(pin: number, asserted: boolean): void {
+    if (this.#split === undefined) this.vm.irqLine(pin, asserted ? 1 : 0);
+    else this.#split.setLine(pin, asserted);
   }
 
   /** struct kvm_cpuid_entry2[] for one vCPU: after createPlatform() where there is one. */

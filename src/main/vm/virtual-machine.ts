@@ -8,7 +8,8 @@
 import type { Remote } from 'comlink';
 import type { DeviceSpec } from '../../../shared/device.ts';
 import { type DeviceEntry, describeDevice, devicesOverlap } from '../../../shared/device-table.ts';
-import { assertNever, HypervisorError, invalidType, messageOf } from '../../../shared/errors.ts';
+import { IOAPIC_PINS } from '../../../shared/devices/ioapic.ts';
+import { assertNever, HypervisorError, invalidType, messageOf, outOfRange } from '../../../shared/errors.ts';
 import type { ExitRecord } from '../../../shared/exit-trace.ts';
 import type { DebugEvent } from '../../../shared/exits.ts';
 import type { RunOutcome, VcpuApi } from '../../../shared/protocol.ts';
@@ -265,14 +266,16 @@ export class VirtualMachine {
         `a ${image.kind} image needs an interrupt controller, which must be there before the vCPUs: load it before any register is accessed`,
       );
     }
-    const { devices, bus } = this.#options;
+    const { devices, bus, irqchip } = this.#options;
+    if (irqchip === 'split' && (image.platform === 'bare' || image.needsPic === true))
+      throw outOfRange('irqchip', `'kernel' for a ${image.kind} image`, irqchip);
     const own = devices.map(describeDevice);
     const isFree = (entry: DeviceEntry) => !own.some(other => devicesOverlap(other, entry));
     const extra = (image.devices ?? []).filter(device => isFree(describeDevice(device)));
     const boots = await image.load({
       memory: this.memory,
       vcpus: this.vcpus.length,
-      hardware: { virtio: bus.hardware },
+      hardware: { virtio: bus.hardware, timer: irqchip === 'kernel' },
     });
     if (boots.length !== this.vcpus.length)
       throw new HypervisorError(
@@ -282,10 +285,10 @@ export class VirtualMachine {
     this.#require('load', 'created');
     await this.#orFinish(
       (async () => {
-        if (image.platform === 'pc') this.#kvm?.createPlatform();
+        if (image.platform === 'pc') this.#kvm?.createPlatform(irqchip);
         if (this.#kvm !== undefined) bus.connect(this.#kvm.vm, image.platform === 'pc');
         const console = this.#openConsole(image, isFree);
-        await this.#group.connect([...devices, ...extra, ...console], { boots });
+        await this.#group.connect([...devices, ...extra, ...console, ...(this.#kvm?.devices ?? [])], { boots });
       })(),
     );
   }
@@ -381,6 +384,21 @@ export class VirtualMachine {
         await this.finished;
       },
     );
+  }
+
+  /**
+   * A line to a pin of the interrupt controllers rises or falls: how a device of the user's interrupts a guest. `irq`: 0 to 23; up to 15 the PIC's too,
+   * where there is one. What is an edge and what a level says the guest. Virtio devices and the console have theirs without it. Does not block.
+   * @throws `ERR_STATE` unless an image that brings interrupt controllers is loaded; TypeError, RangeError; `ERR_SYSCALL`
+   */
+  irqLine(irq: number, asserted: boolean): void {
+    if (!Number.isInteger(irq)) throw invalidType('irq', 'an integer', irq);
+    if (irq < 0 || irq >= IOAPIC_PINS) throw outOfRange('irq', `a pin from 0 to ${IOAPIC_PINS - 1}`, irq);
+    if (typeof asserted !== 'boolean') throw invalidType('asserted', 'a boolean', asserted);
+    this.#require('irqLine', 'loaded', 'running', 'paused');
+    if (this.#kvm?.hasPlatform !== true)
+      throw new HypervisorError('ERR_STATE', 'this VM has no interrupt controllers: its image brings none');
+    this.#kvm.irqLine(irq, asserted);
   }
 
   /** Counters of all vCPUs: from shared memory, without disturbing them; also after the end. */

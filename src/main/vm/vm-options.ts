@@ -37,6 +37,12 @@ export interface VirtualMachineOptions extends VirtioOptions {
   readonly initrd?: ImageSource;
   readonly cmdline?: string;
   /**
+   * Interrupt controllers of images that need some. 'kernel' (default): PIC, IOAPIC, LAPICs and PIT, all in KVM. 'split': LAPICs in KVM, the
+   * IOAPIC in this process, and neither PIC nor PIT: less of the kernel within a guest's reach. Linux needs no more; a BIOS does, and load()
+   * refuses it (`ERR_OUT_OF_RANGE`). On engine 'kvm'; `ERR_KVM_CAPABILITY` where KVM cannot.
+   */
+  readonly irqchip?: Irqchip;
+  /**
    * What CPUID tells the guest. 'host' (default): all that KVM can give here. 'x86-64-v1' to 'x86-64-v4': the psABI's level and no further
    * instructions, so that guests find the same on hosts of different age; a list adds to a level, or takes from it. What kernels use (paging,
    * timers, guards against speculation), the vendor, model and caches stay the host's. On engine 'kvm'; `ERR_CPU_FEATURE` names what the
@@ -60,6 +66,9 @@ export interface VirtualMachineOptions extends VirtioOptions {
   readonly trace?: boolean;
 }
 
+/** Where a VM's interrupt controllers are. */
+export type Irqchip = 'kernel' | 'split';
+
 const KNOWN = [
   'memory',
   'vcpus',
@@ -67,6 +76,7 @@ const KNOWN = [
   'initrd',
   'cmdline',
   'engine',
+  'irqchip',
   'cpuTemplate',
   'dirtyTracking',
   'devices',
@@ -85,6 +95,7 @@ export interface CheckedOptions {
   readonly memoryOptions: MemoryOptions;
   readonly vcpus: number;
   readonly engine: Engine | 'auto';
+  readonly irqchip: Irqchip;
   /** Undefined: not given. */
   readonly cpuTemplate: readonly (CpuTemplateName | CpuidMask)[] | undefined;
   readonly dirtyTracking: false | DirtyTrackingOptions;
@@ -104,12 +115,23 @@ export interface CheckedOptions {
 export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) throw invalidType('options', 'an object', options);
   refuseUnknownKeys(options, KNOWN, 'VirtualMachine.create');
-  const { vcpus, engine = 'auto', devices = [], pool, signal, deadlineMs, onDebug, trace = false } = options;
+  const {
+    vcpus,
+    engine = 'auto',
+    irqchip = 'kernel',
+    devices = [],
+    pool,
+    signal,
+    deadlineMs,
+    onDebug,
+    trace = false,
+  } = options;
   if (typeof vcpus !== 'number') throw invalidType('vcpus', 'a number', vcpus);
   if (!Number.isInteger(vcpus) || vcpus < 1) throw outOfRange('vcpus', 'an integer of at least 1', vcpus);
   if (vcpus > VCPUS_MAX) throw tooManyVcpus(vcpus, VCPUS_MAX);
   if (engine !== 'auto' && engine !== 'kvm' && engine !== 'host')
     throw outOfRange('engine', "'auto', 'kvm' or 'host'", engine);
+  if (irqchip !== 'kernel' && irqchip !== 'split') throw outOfRange('irqchip', "'kernel' or 'split'", irqchip);
   if (pool !== undefined && !(pool instanceof VcpuPool)) throw invalidType('pool', 'a VcpuPool', pool);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal);
   if (deadlineMs !== undefined) {
@@ -126,6 +148,7 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
     ...checkMemory(options.memory),
     vcpus,
     engine,
+    irqchip,
     cpuTemplate: options.cpuTemplate === undefined ? undefined : checkCpuTemplate(options.cpuTemplate),
     dirtyTracking: checkTracking(options.dirtyTracking),
     devices,
@@ -150,8 +173,10 @@ function linuxImage(options: VirtualMachineOptions): KvmImage | undefined {
 
 /** Refuses what only KVM has. @throws `ERR_ENGINE` */
 export function requireEngine(options: CheckedOptions, { engine, reason }: EngineChoice): void {
-  if (engine === 'kvm' || options.cpuTemplate === undefined) return;
-  throw new HypervisorError('ERR_ENGINE', `cpuTemplate needs engine 'kvm', and this VM has 'host' (${reason})`);
+  if (engine === 'kvm') return;
+  const given = options.cpuTemplate !== undefined ? 'cpuTemplate' : "irqchip 'split'";
+  if (options.cpuTemplate === undefined && options.irqchip === 'kernel') return;
+  throw new HypervisorError('ERR_ENGINE', `${given} needs engine 'kvm', and this VM has 'host' (${reason})`);
 }
 
 /** `ERR_TOO_MANY_VCPUS`. */
