@@ -127,6 +127,11 @@ function watch(chosen: Options): void {
     hideCursor: true,
     format: 'fuzz {bar} {percentage} %, {parser}, {inputs} inputs, {duration_formatted} gone, {eta_formatted} left',
   });
+  // In a log, a line for each parser.
+  const note = (name: string) => {
+    if (!process.stderr.isTTY) process.stderr.write(`fuzz: ${name}, behind ${total()} inputs\n`);
+  };
+  let noted = '';
   const total = () => [...counts.values()].reduce((sum, each) => sum + each.inputs, 0);
   const share = () => Math.min(1, Math.max(total() / inputs, (performance.now() - begin) / (1000 * seconds)));
   bar.start(1, 0, { parser: '', inputs: 0 });
@@ -147,6 +152,8 @@ function watch(chosen: Options): void {
       failure = told.failure;
       return;
     }
+    if (told.parser !== noted) note(told.parser);
+    noted = told.parser;
     at = `${told.parser}, session ${told.session}, seed ${seed}`;
     const count = counts.get(told.parser);
     if (count === undefined) return;

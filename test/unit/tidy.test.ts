@@ -59,6 +59,14 @@ test('src/main and src/workers never import each other', () => {
   );
 });
 
+test('src/devices, which both import, imports neither', () => {
+  assert.ok(typescript('src/devices/').length > 5);
+  assert.equal(
+    offenders('src/devices/', name => !name.startsWith('src/') || name.startsWith('src/devices/')),
+    [],
+  );
+});
+
 test('only native/index.ts loads the addon', () => {
   const loaders = files.filter(
     file => /\.(ts|mjs)$/.test(file) && !file.startsWith('test/') && /require\('node-gyp-build'\)/.test(text(file)),

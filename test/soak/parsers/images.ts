@@ -11,8 +11,9 @@ import { damage, type Parser, promise, type Verdict } from './parser.ts';
 const CODE = new Uint8Array(0x400).fill(0x90);
 const NOTES = 0x200;
 
-/** A copy: as it is, damaged in its headers, or cut. */
+/** A copy: as it is, damaged in its headers, or cut; now and then noise. */
 function changed(random: Random, file: Uint8Array, headers: readonly (readonly [first: number, last: number])[]) {
+  if (random.oneIn(64)) return Uint8Array.from({ length: random.below(600) }, () => random.below(256));
   const bytes = new Uint8Array(file);
   const [first, last] = random.pick(headers);
   if (!random.oneIn(8)) damage(random, bytes, { first, last, near: [bytes.length, ELF_ADDR, 0x20_0000, 0x1000] });
