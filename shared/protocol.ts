@@ -108,4 +108,5 @@ export type IoWorkerMessage =
   | { readonly type: 'done' }
   | { readonly type: 'failed'; readonly error: WireError }
   | { readonly type: 'error'; readonly vcpu: number | undefined; readonly error: WireError }
+  | { readonly type: 'fault'; readonly device: string; readonly reason: string }
   | { readonly type: 'end'; readonly vcpu: number; readonly reason: EndRequest };

@@ -4,7 +4,8 @@
 // Channels are `tracing:node-kvm:<name>:start | end | asyncStart | asyncEnd | error`, as Node's TracingChannel makes them:
 // listen with `diagnostics_channel.tracingChannel('node-kvm:memory.write').subscribe({ start(context) { … } })`.
 
-import { type Channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { GuestMemory } from '../../shared/guest-memory.ts';
 
 /** What precedes every name: `node-kvm:memory.write`. */
 export const TRACE_PREFIX = 'node-kvm:';
@@ -98,6 +99,17 @@ export class Trace {
     return listened ? this.#channel.tracePromise(run, context()) : run();
   }
 }
+
+/** What `node-kvm:virtio.fault` tells, a channel that is none of an operation's: a driver broke a rule, and the device waits for its reset. */
+export interface VirtioFault {
+  /** Whose: `vm.memory`. */
+  readonly memory: GuestMemory;
+  /** The device's name. */
+  readonly device: string;
+  readonly reason: string;
+}
+
+export const virtioFaults = channel(`${TRACE_PREFIX}virtio.fault`);
 
 const table = new Map<TraceName, Trace>();
 

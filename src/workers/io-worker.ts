@@ -73,9 +73,10 @@ async function handle(request: IoWorkerRequest, virtio: VirtioHost): Promise<voi
 }
 
 try {
-  const virtio = await VirtioHost.open(data.virtio, memory, error =>
-    report({ type: 'error', vcpu: undefined, error: toWire(error) }),
-  );
+  const virtio = await VirtioHost.open(data.virtio, memory, {
+    error: error => report({ type: 'error', vcpu: undefined, error: toWire(error) }),
+    fault: (device, reason) => report({ type: 'fault', device, reason }),
+  });
   parentPort?.on('message', (request: IoWorkerRequest) => {
     handle(request, virtio).catch((error: unknown) => report({ type: 'failed', error: toWire(error) }));
   });

@@ -17,27 +17,37 @@ interface Hosted {
   readonly interrupt: NativeEventFd;
 }
 
+/** What is told of devices while they live. */
+export interface VirtioHostEvents {
+  /** The code of one threw outside of a guest's access. */
+  error(error: unknown): void;
+  /** The driver of one broke a rule, and the device waits for its reset. The first times of each device: a guest can do it again and again. */
+  fault(device: string, reason: string): void;
+}
+
+const FAULTS_TOLD = 16;
+
 export class VirtioHost {
   readonly #hosted: Hosted[] = [];
-  readonly #onError: (error: unknown) => void;
+  readonly #events: VirtioHostEvents;
   /** By index of the watched event. */
   #targets: { readonly hosted: Hosted; readonly queue: number }[] = [];
   #watcher: NativeEventWatcher | undefined;
 
-  private constructor(onError: (error: unknown) => void) {
-    this.#onError = onError;
+  private constructor(events: VirtioHostEvents) {
+    this.#events = events;
   }
 
   /**
-   * Makes the devices, in order. `onError`: the code of one threw later, outside of a guest's access.
+   * Makes the devices, in order.
    * @throws what `createVirtioDevice` throws if that is a HypervisorError; `ERR_DEVICE_HANDLER` otherwise. Those before are closed then.
    */
   static async open(
     setups: readonly VirtioSetup[],
     memory: GuestMemory,
-    onError: (error: unknown) => void,
+    events: VirtioHostEvents,
   ): Promise<VirtioHost> {
-    const host = new VirtioHost(onError);
+    const host = new VirtioHost(events);
     try {
       for (const setup of setups) await host.#add(setup, memory);
       host.#watch();
@@ -64,7 +74,15 @@ export class VirtioHost {
   /** The vCPUs are out of the guest: resolves when no device touches its memory, as far as the devices can say that. */
   async pause(): Promise<void> {
     this.#stopTaking();
-    await Promise.all(this.#hosted.map(({ device }) => device.pause?.()));
+    await Promise.all(
+      this.#hosted.map(async ({ device, name }) => {
+        try {
+          await device.pause?.();
+        } catch (cause) {
+          this.#failed(cause, name);
+        }
+      }),
+    );
     // What a device does when a transfer has ended, it has done by then.
     await new Promise(resolve => setImmediate(resolve));
   }
@@ -86,7 +104,7 @@ export class VirtioHost {
         for (const event of [...queues, interrupt]) event.close();
       }
     });
-    for (const end of await Promise.allSettled(ends)) if (end.status === 'rejected') this.#onError(end.reason);
+    for (const end of await Promise.allSettled(ends)) if (end.status === 'rejected') this.#events.error(end.reason);
   }
 
   async #add({ name, url, data }: VirtioSetup, memory: GuestMemory): Promise<void> {
@@ -99,10 +117,15 @@ export class VirtioHost {
       if (typeof device !== 'object' || device === null || typeof device.onQueue !== 'function')
         throw new TypeError('createVirtioDevice() must return a VirtioDevice');
       const interrupt = native().createEventFd();
+      let faults = 0;
       const transport = new VirtioMmio(device, {
         memory,
         interrupt: { raise: () => interrupt.signal() },
-        onError: this.#onError,
+        onError: error => this.#failed(error, name),
+        onFault: reason => {
+          faults += 1;
+          if (faults <= FAULTS_TOLD) this.#events.fault(name, reason);
+        },
       });
       const queues = device.queueSizes.map(() => native().createEventFd());
       this.#hosted.push({ name, device, transport, queues, interrupt });
@@ -139,14 +162,16 @@ export class VirtioHost {
     try {
       work();
     } catch (cause) {
-      this.#onError(
-        isHypervisorError(cause)
-          ? cause
-          : new HypervisorError('ERR_DEVICE_HANDLER', `device '${name}' failed: ${messageOf(cause)}`, {
-              cause,
-              info: { device: name },
-            }),
-      );
+      this.#failed(cause, name);
     }
+  }
+
+  #failed(cause: unknown, name: string): void {
+    const info = { device: name };
+    this.#events.error(
+      isHypervisorError(cause)
+        ? cause
+        : new HypervisorError('ERR_DEVICE_HANDLER', `device '${name}' failed: ${messageOf(cause)}`, { cause, info }),
+    );
   }
 }

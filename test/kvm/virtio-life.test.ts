@@ -1,11 +1,13 @@
 // The life of a machine with virtio devices: what cannot be made, pause with requests in flight, a device that fails, the end with everything closed.
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { MessageChannel } from 'node:worker_threads';
 import { VirtualMachine } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { MMIO } from '../../shared/virtio/mmio.ts';
 import { virtioDevice } from '../../src/main/devices/virtio-device.ts';
+import type { VirtioFault } from '../../src/main/trace.ts';
 import { codeOf } from '../errors.ts';
 import { kvmSuite } from '../harness.ts';
 import { BUFFERS, VirtioMachine } from '../kvm-virtio.ts';
@@ -127,6 +129,36 @@ for (const [act, message] of [
     assert.match(error?.message ?? '', message);
   });
 }
+
+test('a device that fails in a pause ends the VM with its error', async () => {
+  await using machine = await VirtioMachine.start({ virtio: [acting('throw')] });
+  await machine.vm.pause().catch(() => {});
+  const { reason, error } = await machine.vm.finished;
+  assert.is(reason, 'error');
+  assert.is(error?.code, 'ERR_DEVICE_HANDLER');
+  assert.match(error?.message ?? '', /thrown on purpose/);
+});
+
+test('a driver that breaks a rule: its device and the reason are told, a few times', async () => {
+  await using machine = await VirtioMachine.start({ virtio: [acting('echo')] });
+  const told: VirtioFault[] = [];
+  const hear = (fault: unknown) => told.push(fault as VirtioFault);
+  subscribe('node-kvm:virtio.fault', hear);
+  for (let i = 0; i < 20; i++) {
+    const [queue] = await machine.setUp(0);
+    queue?.add([], [{ at: 2 ** 40, length: 1 }]);
+    await queue?.notify();
+    while ((await machine.access(0, MMIO.STATUS)) === 15);
+  }
+  // What is told comes before the answer to what is asked next.
+  await machine.vm.pause();
+  unsubscribe('node-kvm:virtio.fault', hear);
+  assert.is(told.length, 16);
+  const [first] = told;
+  assert.is(first?.device, 'echo');
+  assert.is(first?.memory, machine.vm.memory);
+  assert.is(first?.reason, 'queue 0: [0x10000000000, +0x1) is not writable RAM');
+});
 
 test('a status register that is read while the device is busy answers', async () => {
   const { device, until } = holding();

@@ -43,9 +43,10 @@ test('a paused device takes nothing and asks for no notification, in no later tu
 test('a device that answers while the machine ends says nothing more, and nothing fails', async () => {
   using memory = new KvmMemory(MEMORY);
   const errors: unknown[] = [];
-  const host = await VirtioHost.open([{ name: 'echo', url: echo, data: { act: 'echo' } }], memory, error =>
-    errors.push(error),
-  );
+  const host = await VirtioHost.open([{ name: 'echo', url: echo, data: { act: 'echo' } }], memory, {
+    error: error => errors.push(error),
+    fault: (_, reason) => errors.push(reason),
+  });
   const registers = host.registers(0);
   const driver = new QueuesDriver(new VirtioRng(() => {}), memory);
   // Its driver, at the registers of the host's device.

@@ -10,6 +10,7 @@ import { workerFile } from './worker-file.ts';
 
 export interface IoThreadEvents {
   error(error: unknown, vcpu: number | undefined): void;
+  fault(device: string, reason: string): void;
   end(reason: EndRequest, vcpu: number): void;
 }
 
@@ -101,6 +102,9 @@ export class IoThread {
         return;
       case 'error':
         events.error(fromWire(message.error), message.vcpu);
+        return;
+      case 'fault':
+        events.fault(message.device, message.reason);
         return;
       case 'end':
         events.end(message.reason, message.vcpu);

@@ -22,6 +22,7 @@ import { IoDispatch } from '../../../shared/io-dispatch.ts';
 import type { BootState, ProgramSetup, VcpuCreated } from '../../../shared/protocol.ts';
 import { createStatsBuffer, type VcpuStatsSnapshot, VcpuStatsWords } from '../../../shared/vcpu-stats.ts';
 import type { KvmMemory } from '../memory/kvm-memory.ts';
+import { type VirtioFault, virtioFaults } from '../trace.ts';
 import type { Engine } from './engine.ts';
 import { IoThread } from './io-thread.ts';
 import type { KvmMachine } from './kvm-machine.ts';
@@ -99,7 +100,11 @@ export class VcpuGroup {
     this.#io ??= new IoThread(
       { control: this.#control.buffer, vcpus, memory: memory.handle, virtio: bus.setups },
       bus.transfer,
-      { error: (error, vcpu) => events.deviceFailed(error, vcpu), end: (reason, vcpu) => events.end(reason, vcpu) },
+      {
+        error: (error, vcpu) => events.deviceFailed(error, vcpu),
+        fault: (device, reason) => virtioFaults.publish({ memory, device, reason } satisfies VirtioFault),
+        end: (reason, vcpu) => events.end(reason, vcpu),
+      },
     );
     return this.#io;
   }

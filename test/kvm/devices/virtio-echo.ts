@@ -1,5 +1,5 @@
 // A virtio device module for tests, with two queues: gives back what it reads. `data` says how: 'echo': at once; 'hold': when a message comes by `port`, to which it reports
-// its life; 'throw', 'exit': not at all; 'refuse': there is no device; 'odd': no transport takes it.
+// its life; 'throw', 'exit': not at all, nor does it pause; 'refuse': there is no device; 'odd': no transport takes it.
 
 import type { MessagePort } from 'node:worker_threads';
 import { HypervisorError } from 'node-kvm';
@@ -52,6 +52,7 @@ class Echo implements HostedVirtioDevice {
   }
 
   pause(): void {
+    if (this.#data.act === 'throw') throw new Error('thrown on purpose');
     this.#report('pause');
   }
 
