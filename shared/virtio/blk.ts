@@ -106,7 +106,9 @@ export class VirtioBlk implements VirtioDevice {
   }
 
   reset(): void {
-    // Requests in flight end by themselves, and count until then: a guest cannot pile them up by resets.
+    // Requests in flight end by themselves, and count until then: a guest cannot pile them up by resets. What they read still arrives in
+    // its buffers, and dirty tracking has it: a system call cannot be taken back, and a register's write is answered at once. Drivers wait
+    // for their requests before they reset; a kernel that starts over a running one, as for a crash dump, keeps out of that one's memory.
     this.#context = undefined;
   }
 

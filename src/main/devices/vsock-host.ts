@@ -128,7 +128,8 @@ export class VsockHost {
   }
 
   /**
-   * Accepts the guest's connections to `port` of the host (cid 2) from now on: call it before the guest starts, and none is refused.
+   * Accepts the guest's connections to `port` of the host (cid 2) from now on: call it before the guest starts, and none is refused. As with
+   * `net.Server`, a socket's 'error' wants a listener: the guest can reset any connection.
    * @throws HypervisorError `ERR_STATE` when it is listened on already; Error `ENETDOWN`; TypeError, RangeError for a port that is none
    */
   listen(port: number, onConnection?: (socket: VsockSocket) => void): VsockServer {
