@@ -16,9 +16,20 @@ const OWNER_XEN = 0x006e_6558;
 
 const align4 = (value: number) => Math.ceil(value / 4) * 4;
 
+/** Where the notes of an ELF file are, as its headers say it: nothing is checked, and nothing beyond NOTES_MAX is named. */
+export function noteRanges(bytes: Uint8Array): { readonly offset: number; readonly size: number }[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const table = Number(view.getBigUint64(32, true));
+  const headers = Array.from({ length: view.getUint16(56, true) }, (_, index) => table + index * PHDR_SIZE);
+  return headers
+    .filter(at => view.getUint32(at, true) === PT_NOTE)
+    .map(at => ({ offset: Number(view.getBigUint64(at + 8, true)), size: Number(view.getBigUint64(at + 32, true)) }))
+    .filter(({ size }) => size <= NOTES_MAX);
+}
+
 /**
  * The guest physical address in XEN_ELFNOTE_PHYS32_ENTRY, or undefined where the file has no such note.
- * `bytes` has been accepted by parseElf() as `executable`. `name` is for messages.
+ * `bytes` has been accepted by parseElf() as `executable`, and has its notes (noteRanges). `name` is for messages.
  * @throws HypervisorError `ERR_IMAGE_FORMAT` for notes that leave their segment or the file, and for an entry outside the segments.
  */
 export function pvhEntry(bytes: Uint8Array, executable: ElfExecutable, name: string): number | undefined {

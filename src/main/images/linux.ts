@@ -2,7 +2,7 @@
 // contain is decided in setup-header.ts, elf-headers.ts and elf-notes.ts; where things lie, in linux-memory.ts.
 
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
-import { GIB, HOLE_END, hex } from '../../../shared/units.ts';
+import { GIB, HOLE_END, hex, KIB } from '../../../shared/units.ts';
 import { acpiSleep } from '../devices/acpi-sleep.ts';
 import { powerDevices } from '../devices/power.ts';
 import { pvpanic } from '../devices/pvpanic.ts';
@@ -10,10 +10,10 @@ import { acpiTables } from './acpi-tables.ts';
 import { bootParams, hvmStartInfo } from './boot-params.ts';
 import { identityMap } from './boot-tables.ts';
 import { parseElf } from './elf-headers.ts';
-import { pvhEntry } from './elf-notes.ts';
+import { noteRanges, pvhEntry } from './elf-notes.ts';
 import { type CheckedHardware, checkHardware, type Hardware } from './hardware.ts';
 import type { KvmImage, LoadTarget, VcpuBoot } from './image.ts';
-import { type ImageSource, imageSource } from './image-file.ts';
+import { type ImageFile, type ImageSource, imageSource } from './image-file.ts';
 import {
   ACPI_TABLES,
   CMDLINE_ROOM,
@@ -31,6 +31,8 @@ import { ENTRY_64, parseBzImage } from './setup-header.ts';
 
 /** Node reads at most 2 GiB at once; neither a kernel nor an initrd below 3 GiB comes near. */
 const FILE_MAX = GIB;
+/** What kernels have their headers in: a bzImage's setup header, an ELF file's program headers. */
+const HEADERS = 64 * KIB;
 /** An ELF kernel does not say it: x86's COMMAND_LINE_SIZE without the NUL. */
 const ELF_CMDLINE_MAX = 2047;
 const INITRD_ADDR_MAX = 0x7fff_ffff;
@@ -53,14 +55,21 @@ export interface LinuxOptions {
   readonly hardware?: Hardware;
 }
 
+interface Piece {
+  readonly guestAddr: number;
+  readonly fileOffset: number;
+  readonly fileSize: number;
+  readonly memorySize: number;
+}
+
 /** A kernel that may be loaded: what goes where, and how it is started. */
 interface Kernel {
   readonly entry: 'pvh' | 'linux64';
   readonly entryAddr: number;
   /** Everything that it needs before it knows the memory map. */
   readonly ranges: readonly GuestRange[];
-  /** `file` is copied to `guestAddr`; the rest of `memorySize` becomes zero. */
-  readonly pieces: readonly { readonly guestAddr: number; readonly file: Uint8Array; readonly memorySize: number }[];
+  /** `fileSize` bytes of the file are copied to `guestAddr`; the rest of `memorySize` becomes zero. */
+  readonly pieces: readonly Piece[];
   readonly header: Uint8Array | undefined;
   readonly cmdlineMax: number;
   readonly initrdAddrMax: number;
@@ -73,7 +82,8 @@ interface Kernel {
  * devices of the user's on the same ports take their place. So does the first serial port of `hardware`, which is `vm.console`. A
  * panicking kernel ends the VM with 'panic' when its driver pvpanic-mmio is loaded; without it, with what `panic=` on the command line
  * makes of it (`panic=-1`: a reset at once).
- * Loading throws `ERR_IMAGE_READ` (path, errno), `ERR_IMAGE_FORMAT` (field and value) or `ERR_IMAGE_RANGE`; memory is unchanged then.
+ * Loading throws `ERR_IMAGE_READ` (path, errno), `ERR_IMAGE_FORMAT` (field and value) or `ERR_IMAGE_RANGE`; memory is unchanged then, unless
+ * a file that was accepted cannot be read to its end.
  * @throws TypeError `ERR_INVALID_ARG_TYPE` | `ERR_UNKNOWN_OPTION`; RangeError `ERR_OUT_OF_RANGE`.
  */
 export function linux(options: LinuxOptions): KvmImage {
@@ -94,8 +104,9 @@ export function linux(options: LinuxOptions): KvmImage {
     devices: [acpiSleep(), ...powerDevices(), pvpanic()],
     console: hardware.serial[0],
     load: async target => {
-      const [bytes, initrd] = await Promise.all([kernelFile.read(), initrdFile?.read()]);
-      const kernel = parseKernel(bytes, kernelFile.name, entry);
+      await using file = await kernelFile.open();
+      await using initrd = await initrdFile?.open();
+      const kernel = await parseKernel(file, kernelFile.name, entry);
       if (text.byteLength - 1 > kernel.cmdlineMax) {
         throw new HypervisorError(
           'ERR_IMAGE_RANGE',
@@ -106,7 +117,12 @@ export function linux(options: LinuxOptions): KvmImage {
       // What the VM has comes first: its first disk is the guest's first.
       const virtio = [...(target.hardware?.virtio ?? []), ...hardware.virtio];
       const timer = ownTimer ?? target.hardware?.timer ?? true;
-      return place(target, kernel, { initrd, cmdline: text, hardware: checkHardware({ ...hardware, virtio, timer }) });
+      return await place(target, kernel, {
+        file,
+        initrd,
+        cmdline: text,
+        hardware: checkHardware({ ...hardware, virtio, timer }),
+      });
     },
   };
 }
@@ -121,10 +137,12 @@ function encodeCmdline(cmdline: string): Uint8Array {
   return text;
 }
 
-/** @throws HypervisorError `ERR_IMAGE_FORMAT`, `ERR_IMAGE_RANGE` */
-function parseKernel(bytes: Uint8Array, name: string, wanted: LinuxEntry): Kernel {
+/** @throws HypervisorError `ERR_IMAGE_FORMAT`, `ERR_IMAGE_RANGE`, `ERR_IMAGE_READ` */
+async function parseKernel(file: ImageFile, name: string, wanted: LinuxEntry): Promise<Kernel> {
+  const { bytes } = file;
+  await file.fetch(0, HEADERS);
   const isElf = bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
-  const kernel = isElf ? elfKernel(bytes, name, wanted) : bzImageKernel(bytes, name, wanted);
+  const kernel = isElf ? await elfKernel(file, name, wanted) : bzImageKernel(bytes, name, wanted);
   for (const range of kernel.ranges) requireHigh(range);
   return kernel;
 }
@@ -137,15 +155,19 @@ function bzImageKernel(bytes: Uint8Array, name: string, wanted: LinuxEntry): Ker
     entry: 'linux64',
     entryAddr: loadAddr + ENTRY_64,
     ranges: [{ start: loadAddr, end: loadAddr + initSize, what: name }],
-    pieces: [{ guestAddr: loadAddr, file: bytes.subarray(codeOffset, codeOffset + codeSize), memorySize: codeSize }],
+    pieces: [{ guestAddr: loadAddr, fileOffset: codeOffset, fileSize: codeSize, memorySize: codeSize }],
     header: image.header,
     cmdlineMax: image.cmdlineMax,
     initrdAddrMax: image.initrdAddrMax,
   };
 }
 
-function elfKernel(bytes: Uint8Array, name: string, wanted: LinuxEntry): Kernel {
+async function elfKernel(file: ImageFile, name: string, wanted: LinuxEntry): Promise<Kernel> {
+  const { bytes } = file;
+  // Program headers follow the file's header in every kernel; elsewhere they are allowed, and then the file is read twice.
+  if (headersEnd(bytes) > HEADERS) await file.fetch(HEADERS, bytes.byteLength - HEADERS);
   const executable = parseElf(bytes, name);
+  for (const { offset, size } of noteRanges(bytes)) if (offset < bytes.byteLength) await file.fetch(offset, size);
   const pvh = wanted === 'linux64' ? undefined : pvhEntry(bytes, executable, name);
   if (wanted === 'pvh' && pvh === undefined) throw noPvh(name, 'it has no note XEN_ELFNOTE_PHYS32_ENTRY');
   const entryAddr = pvh ?? executable.entry;
@@ -162,15 +184,18 @@ function elfKernel(bytes: Uint8Array, name: string, wanted: LinuxEntry): Kernel 
       end: guestAddr + memorySize,
       what: `segment ${index} of ${name}`,
     })),
-    pieces: executable.segments.map(({ guestAddr, fileOffset, fileSize, memorySize }) => ({
-      guestAddr,
-      file: bytes.subarray(fileOffset, fileOffset + fileSize),
-      memorySize,
-    })),
+    pieces: executable.segments,
     header: undefined,
     cmdlineMax: ELF_CMDLINE_MAX,
     initrdAddrMax: INITRD_ADDR_MAX,
   };
+}
+
+/** Where an ELF file says that its program headers end; for files that are long enough to have a header. */
+function headersEnd(bytes: Uint8Array): number {
+  if (bytes.byteLength < HEADERS) return 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADERS);
+  return Number(view.getBigUint64(32, true)) + view.getUint16(54, true) * view.getUint16(56, true);
 }
 
 function noPvh(name: string, why: string): HypervisorError {
@@ -180,13 +205,18 @@ function noPvh(name: string, why: string): HypervisorError {
 }
 
 /** Checks that everything has its place, then writes it. */
-function place(
+async function place(
   { memory, vcpus }: LoadTarget,
   kernel: Kernel,
-  rest: { readonly initrd: Uint8Array | undefined; readonly cmdline: Uint8Array; readonly hardware: CheckedHardware },
-): VcpuBoot[] {
+  rest: {
+    readonly file: ImageFile;
+    readonly initrd: ImageFile | undefined;
+    readonly cmdline: Uint8Array;
+    readonly hardware: CheckedHardware;
+  },
+): Promise<VcpuBoot[]> {
   const regions = memory.regions();
-  const { initrd, cmdline, hardware } = rest;
+  const { file, initrd, cmdline, hardware } = rest;
   requireWritable(regions, { start: 0, end: MP_TABLE.end, what: 'the first mebibyte' });
   for (const range of kernel.ranges) requireWritable(regions, range);
   const acpi = acpiTables(ACPI_TABLES.start, vcpus, hardware);
@@ -195,9 +225,9 @@ function place(
   requireFits(mp, MP_TABLE, vcpus);
   const kernelEnd = Math.max(...kernel.ranges.map(({ end }) => end));
   const initrdRange =
-    initrd === undefined || initrd.byteLength === 0
+    initrd === undefined || initrd.bytes.byteLength === 0
       ? undefined
-      : placeInitrd(regions, { size: initrd.byteLength, addrMax: kernel.initrdAddrMax, kernelEnd });
+      : placeInitrd(regions, { size: initrd.bytes.byteLength, addrMax: kernel.initrdAddrMax, kernelEnd });
   if (initrdRange !== undefined) {
     requireWritable(regions, initrdRange);
     for (const range of kernel.ranges) requireDisjoint(initrdRange, range);
@@ -209,11 +239,17 @@ function place(
     rsdp: acpi.rsdp,
   };
 
-  for (const { guestAddr, file, memorySize } of kernel.pieces) {
-    if (file.byteLength > 0) memory.write(guestAddr, file);
-    if (memorySize > file.byteLength) memory.memset(guestAddr + file.byteLength, 0, memorySize - file.byteLength);
+  /** Straight into the guest's memory. */
+  const copy = async (from: ImageFile, offset: number, guestAddr: number, size: number) => {
+    await from.copy(offset, memory.views(guestAddr, size));
+    memory.markWritten(guestAddr, size);
+  };
+  for (const { guestAddr, fileOffset, fileSize, memorySize } of kernel.pieces) {
+    if (fileSize > 0) await copy(file, fileOffset, guestAddr, fileSize);
+    if (memorySize > fileSize) memory.memset(guestAddr + fileSize, 0, memorySize - fileSize);
   }
-  if (initrd !== undefined && initrdRange !== undefined) memory.write(initrdRange.start, initrd);
+  if (initrd !== undefined && initrdRange !== undefined)
+    await copy(initrd, 0, initrdRange.start, initrd.bytes.byteLength);
   memory.write(LINUX_PLACES.cmdline, cmdline);
   memory.write(ACPI_TABLES.start, acpi.bytes);
   memory.write(MP_TABLE.start, mp);
