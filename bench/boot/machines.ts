@@ -81,6 +81,7 @@ function watchFor(begin: number) {
       text += chunk.toString('latin1');
       if (line === undefined && text.includes(FIRST_LINE)) line = performance.now() - begin;
     },
+    text: () => text,
     line: () => {
       if (line === undefined) throw new Error(`the guest never said '${FIRST_LINE}':\n${text}`);
       return line;
@@ -103,6 +104,9 @@ async function observe(program: string, args: readonly string[]): Promise<Boot &
     end = performance.now() - begin;
   });
   const [status, signal] = (await once(child, 'close')) as [number | null, string | null];
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${signal ?? status}:\n${messages}`);
+  if (status !== 0) {
+    const how = `ended with ${signal ?? status} after ${Math.round(end)} ms`;
+    throw new Error(`${program} ${args.join(' ')} ${how}:\n${messages}\n${watch.text()}`);
+  }
   return { line: watch.line(), end, messages };
 }
