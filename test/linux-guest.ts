@@ -3,11 +3,10 @@
 
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { VirtualMachine, type VirtualMachineOptions, type VmResult } from 'node-kvm';
+import { extendInitrd, VirtualMachine, type VirtualMachineOptions, type VmResult } from 'node-kvm';
 import * as assert from 'uvu/assert';
 import { kvmKind } from '../src/main/host-facts.ts';
 import { fromRoot } from './command.ts';
-import { withFiles } from './cpio.ts';
 import { hasKvm, kvmSuite, type Suite, suiteUnless } from './harness.ts';
 import { slowness } from './slowness.ts';
 
@@ -32,13 +31,13 @@ export function linuxSuite(name: string): Suite {
  * The guest's initrd with `job`, a shell script; it ends with power-off unless the job ends otherwise. `programs`: names of C files in
  * test/linux/programs/ and examples/linux/, which the job finds in /bin.
  */
-export function initrdWith(job: string, programs: readonly string[] = []): Buffer {
+export function initrdWith(job: string, programs: readonly string[] = []): Uint8Array {
   const files = programs.map(name => ({
-    name: `bin/${name}`,
+    path: `bin/${name}`,
     data: readFileSync(fromRoot(`build/linux/${name}`)),
-    executable: true,
+    mode: 0o755,
   }));
-  return withFiles(readFileSync(GUEST_INITRD), [{ name: 'job', data: Buffer.from(job) }, ...files]);
+  return extendInitrd(readFileSync(GUEST_INITRD), [{ path: 'job', data: job }, ...files]);
 }
 
 /** An initrd of one program: says `FIRST_LINE` on the console and powers off. The shortest life that a guest can have. */

@@ -2,8 +2,9 @@
 // is on its way. Device's thread; pure. Of the guest's it holds BUFFER_BYTES, in at most twice the memory; of the host's, what the host sends
 // without waiting for `sent()`.
 //
-//   connecting ── RESPONSE ──▶ open ── we give up, or answer a SHUTDOWN ──▶ resetting ── RST is sent ──▶ gone
-//        └───────────────┴──── RST from the guest, or a reset of the device ────┴──────────────────▲
+//       asked ── we accept ──▶ open ── we give up, or answer a SHUTDOWN ──▶ resetting ── RST is sent ──▶ gone
+//  connecting ── RESPONSE ────▶ │                                               │                      ▲
+//        └──────────────────────┴──── RST from the guest, or a reset of the device ────────────────────┘
 
 import type { Chain } from './chain.ts';
 import { HEADER, OP, type Op, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, type VsockHeader } from './vsock-packet.ts';
@@ -47,6 +48,12 @@ export interface VsockOwner {
   released(connection: VsockConnection): void;
 }
 
+/**
+ * How it begins. 'connecting': we ask the guest. 'open': the guest has asked, and is answered at once. 'asked': the guest has, and its answer waits
+ * for `accept()` or `destroy()`.
+ */
+export type VsockBeginning = 'connecting' | 'open' | 'asked';
+
 interface Gathered {
   readonly bytes: Uint8Array<ArrayBuffer>;
   used: number;
@@ -57,7 +64,7 @@ export class VsockConnection {
   readonly guestPort: number;
   readonly #owner: VsockOwner;
   readonly #peer: VsockPeer;
-  #state: 'connecting' | 'open' | 'resetting' | 'gone';
+  #state: VsockBeginning | 'resetting' | 'gone';
   /** Packets that are due, a bit for each op: a guest that asks again and again is owed no more. */
   #owed = 0;
   // Shutdown flags: what the guest has sent, what we have sent, what the host wants.
@@ -84,26 +91,32 @@ export class VsockConnection {
   #guestConsumed = 0;
   #creditAsked = false;
 
-  /** `ours`: the host asks for it. Otherwise the guest has, and is answered. */
   constructor(
     ports: { readonly hostPort: number; readonly guestPort: number },
-    ours: boolean,
+    beginning: VsockBeginning,
     owner: VsockOwner,
     makePeer: (connection: VsockConnection) => VsockPeer,
   ) {
     this.hostPort = ports.hostPort;
     this.guestPort = ports.guestPort;
     this.#owner = owner;
-    this.#state = ours ? 'connecting' : 'open';
+    this.#state = beginning;
     this.#peer = makePeer(this);
   }
 
   /** @internal Its owner knows it: the first packet may leave. */
   begin(): void {
-    this.#owe(this.#state === 'connecting' ? OP.REQUEST : OP.RESPONSE);
+    if (this.#state !== 'asked') this.#owe(this.#state === 'connecting' ? OP.REQUEST : OP.RESPONSE);
   }
 
   // ── the host's side ──
+
+  /** Answers a guest that waits for it; nothing is sent to that before. */
+  accept(): void {
+    if (this.#state !== 'asked') return;
+    this.#state = 'open';
+    this.#owe(OP.RESPONSE);
+  }
 
   /** Queues bytes for the guest, which belong to the device until `sent()` has told of them all. Dropped where the guest takes no more. */
   send(bytes: Uint8Array): void {
@@ -132,7 +145,7 @@ export class VsockConnection {
     this.#discard();
     if (this.#state === 'gone' || this.#state === 'resetting') this.#deliver();
     else if ((this.#owed & (1 << OP.REQUEST)) !== 0) this.#gone(undefined);
-    else if (this.#state === 'connecting' || this.#outgoing.length > 0) this.reset(undefined);
+    else if (this.#state !== 'open' || this.#outgoing.length > 0) this.reset(undefined);
     else this.#shut(SHUT_BOTH);
   }
 

@@ -15,14 +15,16 @@ const SENT_STEP = SEND_WINDOW / 4;
 export type VsockCommand =
   | { readonly type: 'listen'; readonly port: number }
   | { readonly type: 'unlisten'; readonly port: number }
+  | { readonly type: 'offer' }
   | { readonly type: 'connect'; readonly id: number; readonly port: number }
   | { readonly type: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: 'consumed'; readonly id: number; readonly bytes: number }
-  | { readonly type: 'end' | 'destroy' | 'release'; readonly id: number };
+  | { readonly type: 'accept' | 'end' | 'destroy' | 'release'; readonly id: number };
 
-/** To the application. */
+/** To the application. What is 'offered' waits for `accept` or `destroy`. */
 export type VsockEvent =
   | { readonly type: 'accepted'; readonly id: number; readonly port: number; readonly guestPort: number }
+  | { readonly type: 'offered'; readonly id: number; readonly port: number; readonly guestPort: number }
   | { readonly type: 'connected'; readonly id: number; readonly hostPort: number }
   | { readonly type: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: 'sent'; readonly id: number; readonly bytes: number }
@@ -42,7 +44,9 @@ export class VsockLink {
 
   /** A message of the application's. */
   receive(command: VsockCommand): void {
-    if (command.type === 'listen') this.#listen(command.port);
+    if (command.type === 'listen')
+      this.#device.listen(command.port, connection => this.#arrived('accepted', connection));
+    else if (command.type === 'offer') this.#device.offer(connection => this.#arrived('offered', connection));
     else if (command.type === 'unlisten') this.#device.unlisten(command.port);
     else if (command.type === 'connect') this.#connect(command.id, command.port);
     else {
@@ -52,13 +56,11 @@ export class VsockLink {
     }
   }
 
-  #listen(port: number): void {
-    this.#device.listen(port, connection => {
-      const id = this.#nextId;
-      this.#nextId += 2;
-      this.#post({ type: 'accepted', id, port, guestPort: connection.guestPort }, []);
-      return this.#peer(id, connection);
-    });
+  #arrived(type: 'accepted' | 'offered', connection: VsockConnection): Peer {
+    const id = this.#nextId;
+    this.#nextId += 2;
+    this.#post({ type, id, port: connection.hostPort, guestPort: connection.guestPort }, []);
+    return this.#peer(id, connection);
   }
 
   #connect(id: number, port: number): void {
@@ -91,7 +93,7 @@ class Peer implements VsockPeer {
     this.#post = post;
   }
 
-  obey(command: Exclude<VsockCommand, { readonly port: number }>): void {
+  obey(command: Exclude<VsockCommand, { readonly port: number } | { readonly type: 'offer' }>): void {
     const connection = this.#connection;
     if (command.type === 'data') {
       this.#waiting += command.bytes.length;

@@ -8,7 +8,7 @@ import { HypervisorError, outOfRange } from '../errors.ts';
 import type { Chain } from './chain.ts';
 import type { VirtioContext, VirtioDevice } from './device.ts';
 import type { Virtqueue } from './queue.ts';
-import { VsockConnection, type VsockOwner, type VsockPeer } from './vsock-connection.ts';
+import { type VsockBeginning, VsockConnection, type VsockOwner, type VsockPeer } from './vsock-connection.ts';
 import { HEADER, HOST_CID, OP, TYPE_STREAM, VsockHeader } from './vsock-packet.ts';
 
 const SOCKET_DEVICE = 19;
@@ -47,6 +47,7 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
   readonly #incoming = new VsockHeader();
   readonly #outgoing = new VsockHeader();
   readonly #listeners = new Map<number, VsockAccept>();
+  #others: VsockAccept | undefined;
   readonly #connections = new Map<string, VsockConnection>();
   /** Those that the host's side has not released: the guest's side of some is over. */
   readonly #kept = new Set<VsockConnection>();
@@ -82,10 +83,15 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
     this.#listeners.delete(port);
   }
 
+  /** The guest's connections to all other ports wait for `accept()` or `destroy()`, instead of being refused. */
+  offer(others: VsockAccept): void {
+    this.#others = others;
+  }
+
   /** Asks the guest for a connection to its `port`; undefined where there is no driver, or too many connections. */
   connect(port: number, makePeer: (connection: VsockConnection) => VsockPeer): VsockConnection | undefined {
     if (this.#context === undefined || this.#isFull) return undefined;
-    return this.#add({ hostPort: this.#freePort(port), guestPort: port }, true, makePeer);
+    return this.#add({ hostPort: this.#freePort(port), guestPort: port }, 'connecting', makePeer);
   }
 
   // ── the transport's ──
@@ -176,9 +182,11 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
       connection.receive(header, chain);
       return;
     }
-    const accept = type === TYPE_STREAM && op === OP.REQUEST ? this.#listeners.get(hostPort) : undefined;
-    if (accept !== undefined && !this.#isFull) {
-      this.#add({ hostPort, guestPort }, false, accept).grant(header);
+    const asks = type === TYPE_STREAM && op === OP.REQUEST && !this.#isFull;
+    const listener = this.#listeners.get(hostPort);
+    const accept = asks ? (listener ?? this.#others) : undefined;
+    if (accept !== undefined) {
+      this.#add({ hostPort, guestPort }, listener === undefined ? 'asked' : 'open', accept).grant(header);
     } else if (op !== OP.RST) this.#replies.push({ hostPort, guestPort, type });
   }
 
@@ -254,10 +262,10 @@ export class VirtioVsock implements VirtioDevice, VsockOwner {
 
   #add(
     ports: { readonly hostPort: number; readonly guestPort: number },
-    ours: boolean,
+    beginning: VsockBeginning,
     makePeer: (connection: VsockConnection) => VsockPeer,
   ): VsockConnection {
-    const connection = new VsockConnection(ports, ours, this, makePeer);
+    const connection = new VsockConnection(ports, beginning, this, makePeer);
     this.#connections.set(keyOf(ports.hostPort, ports.guestPort), connection);
     this.#kept.add(connection);
     connection.begin();

@@ -55,6 +55,7 @@ export { type FlatOptions, flat } from './images/flat.ts';
 export type { Hardware, SerialHardware, VirtioHardware } from './images/hardware.ts';
 export type { Image, KvmImage, LoadTarget, ProgramImage, VcpuBoot } from './images/image.ts';
 export type { ImageSource } from './images/image-file.ts';
+export { extendInitrd, type InitrdFile } from './images/initrd.ts';
 export { type LinuxEntry, type LinuxOptions, linux } from './images/linux.ts';
 export { program } from './images/program.ts';
 export { runBenchmark } from './lab/lab.ts';

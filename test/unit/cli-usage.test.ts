@@ -1,6 +1,6 @@
 // Wrong usage of the command line ends with status 2 and says what is wrong on standard error; help and version with 0.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -26,6 +26,20 @@ const wrong: [string, string[], RegExp][] = [
   ['an initrd without a kernel', ['run', flat, '--initrd', flat], /--initrd has no meaning/],
   ['a command line without a kernel', ['run', flat, '--cmdline', 'quiet'], /--cmdline has no meaning/],
   ['a mode for a kernel', ['run', '--kernel', flat, '--mode', '16'], /--mode has no meaning/],
+  ['a disk without a path', ['run', flat, '--disk', ',ro'], /',ro' is no disk: it begins with the path/],
+  [
+    'an unknown word of a disk',
+    ['run', flat, '--disk', 'x.img,readonly=on'],
+    /'x.img,readonly=on' is no disk.*ro, overlay/,
+  ],
+  ['an overlay over what is read-only', ['run', flat, '--disk', 'x.img,ro,overlay'], /'x.img,ro,overlay' is no disk/],
+  ['a long id of a disk', ['run', flat, '--disk', `x.img,id=${'x'.repeat(21)}`], /more than 20 bytes/],
+  ['no path of a socket', ['heat', flat, '--vsock', ''], /'' is no socket/],
+  ['an unknown word of a socket', ['run', flat, '--vsock', `${folder}/v,5`], /'5' is not cid=<number>/],
+  ['a cid that is the host', ['run', flat, '--vsock', `${folder}/v,cid=2`], /--vsock: .*cid.*2/],
+  ['a socket where there is a file', ['run', flat, '--vsock', flat], /flat.bin' cannot be .*EADDRINUSE/],
+  ['a socket in no folder', ['run', flat, '--vsock', join(folder, 'none/v')], /none\/v' cannot be the socket/],
+  ['a socket with a long path', ['run', flat, '--vsock', join(folder, 'x'.repeat(90))], /96 bytes/],
   ['an argument of doctor', ['doctor', 'please'], /too many arguments/],
   ['no vCPU', ['run', flat, '--cpus', '0'], /'0' is no count/],
   ['half a vCPU', ['run', flat, '--cpus', '1.5'], /'1.5' is no count/],
@@ -56,6 +70,15 @@ for (const args of [['--help'], ['run', '--help'], ['doctor', '--help'], ['--ver
     assert.ok(stdout.length > 4);
   });
 }
+
+test('a disk that cannot be opened: status 1, with path and reason, and the socket is gone', async () => {
+  const socket = join(folder, 'v.sock');
+  const args = ['run', flat, '--disk', join(folder, 'no,,disk'), '--vsock', socket, '--engine', 'host'];
+  const { status, stderr } = await nodeKvm(args);
+  assert.is(status, 1, stderr);
+  assert.match(stderr, /no,disk cannot be opened: ENOENT.*ERR_IMAGE_READ/);
+  assert.not(existsSync(socket));
+});
 
 test('an image that cannot be read: status 1, with path and reason', async () => {
   const { status, stderr } = await nodeKvm(['run', join(folder, 'none')]);

@@ -1,22 +1,19 @@
-// The options that say which guest runs and how, and the machine that they make: for every command that runs an image. Main thread.
+// The options that say which guest runs and how, for every command that runs an image. Main thread. What they make is in guest.ts.
 
-import { finished } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
 import { MIB } from '../../../shared/units.ts';
-import type { StartMode, StartRing } from '../images/boot-state.ts';
-import type { Image } from '../images/image.ts';
-import { VirtualMachine, type VmResult } from '../vm/virtual-machine.ts';
-import type { VirtualMachineOptions } from '../vm/vm-options.ts';
-import { consoleDevices } from './console.ts';
-import type { GuestConsole } from './guest-console.ts';
-import { FORMATS, openImage } from './image-format.ts';
-import { choice, parseAddress, parseCount, parseSeconds, parseSize, UsageError } from './values.ts';
+import type { DiskOptions } from '../../devices/open-disk.ts';
+import { FORMATS } from './image-format.ts';
+import { choice, parseAddress, parseCount, parseSeconds, parseSize, splitList, UsageError } from './values.ts';
 
 /** Commander's values after their parsers. */
 export interface GuestOptions {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly cmdline?: string;
+  readonly disk?: readonly DiskOptions[];
+  readonly vsock?: SocketOptions;
+  readonly rng?: boolean;
   readonly cpus: number;
   readonly memory: number;
   readonly engine: 'auto' | 'kvm' | 'host';
@@ -28,13 +25,20 @@ export interface GuestOptions {
   readonly timeout?: number;
 }
 
-/** What every such command says at the end of its help. */
-export const CONSOLE_HELP =
-  "\nA Linux kernel (bzImage or ELF) has the first serial port, ttyS0, as its console; --cmdline comes after 'console=ttyS0 panic=-1'.\n" +
-  'It needs an ordinary KVM: on a PVM kernel, which emulates ring 0, stock kernels do not boot. For any other image, the console is what the guest writes to ports 0x3f8 (serial), 0xe9 and 0x402; 0x2000 to port 0x604 powers off.\n';
+/** --vsock: where programs of the host's reach the guest, and the guest's address. */
+export interface SocketOptions {
+  readonly path: string;
+  readonly cid?: number;
+}
 
-/** Ends of a guest that are no failure. */
-export const GOOD_ENDS: readonly VmResult['reason'][] = ['halt', 'power-off', 'reset', 'program-end'];
+/** What every such command says at the end of its help. */
+export const GUEST_HELP = `
+A Linux kernel (bzImage or ELF) has the first serial port, ttyS0, as its console; --cmdline comes after 'console=ttyS0 panic=-1'.
+It needs an ordinary KVM: on a PVM kernel, which emulates ring 0, stock kernels do not boot. For any other image, the console is what the guest writes to ports 0x3f8 (serial), 0xe9 and 0x402; 0x2000 to port 0x604 powers off.
+--disk, --rng and --vsock are virtio-mmio devices; of a disk, 'ro' refuses writes and 'overlay' keeps them out of the file, until the end.
+A comma in a path is written twice. --vsock: who connects to the UNIX socket <path> and says 'CONNECT <port>' reaches that port of the
+guest ('OK <port>' is the answer); the guest's connections to port N of the host (CID 2) go to the UNIX socket <path>_N.
+`;
 
 /** Adds the image as the only argument, which --kernel may stand for, and the options. */
 export function withGuestOptions(command: Command): Command {
@@ -43,6 +47,9 @@ export function withGuestOptions(command: Command): Command {
     .option('--kernel <file>', 'the image is this Linux kernel: a bzImage (vmlinuz) or an ELF vmlinux')
     .option('--initrd <file>', 'linux: its initial file system')
     .option('--cmdline <text>', "linux: more of the kernel's command line")
+    .option('--disk <file[,ro][,overlay][,id=text]>', 'a file as a disk; any number of them, in this order', addDisk)
+    .option('--vsock <path[,cid=number]>', 'a socket device, behind the UNIX socket <path>', parseSocket)
+    .option('--rng', 'an entropy device')
     .option('--cpus <count>', 'number of vCPUs', parseCount, 1)
     .addOption(new Option('--memory <size>', 'guest RAM: 64M, 2G, …').argParser(parseSize).default(256 * MIB, '256M'))
     .addOption(choice('--engine <engine>', 'what executes the vCPUs', ['auto', 'kvm', 'host']).default('auto'))
@@ -55,72 +62,36 @@ export function withGuestOptions(command: Command): Command {
     .allowExcessArguments(false);
 }
 
-/** A machine that is loaded and not yet started. The caller disposes of it. */
-export interface Guest {
-  readonly vm: VirtualMachine;
-  readonly image: Image;
-  /** The image's, or the kernel's. */
-  readonly path: string;
-  /** After the end: all that the guest sent has gone to the console. */
-  readonly drained: Promise<void>;
-}
+/** What a guest can read of a disk's serial number (virtio-blk's VIRTIO_BLK_ID_BYTES). */
+const ID_MAX = 20;
 
-/** Makes the machine and loads the image; its console goes to `output`. `more`: what the command itself wants of the machine. */
-export async function openGuest(
-  argument: string | undefined,
-  options: GuestOptions,
-  output: GuestConsole,
-  more: Pick<VirtualMachineOptions, 'trace' | 'dirtyTracking'>,
-): Promise<Guest> {
-  const path = choosePath(argument, options);
-  const image = await openImage(
-    path,
-    {
-      format: options.kernel === undefined ? options.format : 'linux',
-      initrd: options.initrd,
-      cmdline: options.cmdline,
-      mode: options.mode === undefined ? undefined : (Number(options.mode) as StartMode),
-      cpl: options.cpl === undefined ? undefined : (Number(options.cpl) as StartRing),
-      at: options.at,
-      entry: options.entry,
-    },
-    line => output.line(line),
-  );
-  const vm = await VirtualMachine.create({
-    // A WebAssembly program can only have RAM as its memory when RAM is one.
-    memory: isWasm(image) ? { size: options.memory, backing: 'wasm' } : options.memory,
-    vcpus: options.cpus,
-    // 'auto' goes by the image: without KVM a guest's error then says how to get it.
-    engine: options.engine === 'auto' ? image.engine : options.engine,
-    // A Linux kernel's machine has its console and power ports itself.
-    devices: image.kind === 'linux' ? [] : consoleDevices(byte => output.byte(byte), image.kind === 'bios'),
-    ...(options.timeout === undefined ? {} : { deadlineMs: options.timeout * 1000 }),
-    ...more,
-  });
-  try {
-    await vm.load(image);
-    return { vm, image, path, drained: image.kind === 'linux' ? passOn(vm, output) : Promise.resolve() };
-  } catch (error) {
-    await vm[Symbol.asyncDispose]();
-    throw error;
+function addDisk(text: string, before: readonly DiskOptions[] = []): readonly DiskOptions[] {
+  const [path = '', ...words] = splitList(text);
+  if (path === '') throw new UsageError(`'${text}' is no disk: it begins with the path of a file`);
+  const disk: { path: string; readOnly?: boolean; overlay?: boolean; id?: string } = { path };
+  for (const word of words) {
+    const id = /^id=(.+)$/s.exec(word)?.[1];
+    if (word === 'ro') disk.readOnly = true;
+    else if (word === 'overlay') disk.overlay = true;
+    else if (id === undefined)
+      throw new UsageError(`'${text}' is no disk: '${word}' is none of ro, overlay and id=<text>`);
+    else if (Buffer.byteLength(id) > ID_MAX)
+      throw new UsageError(`'${text}' is no disk: the id has more than ${ID_MAX} bytes`);
+    else disk.id = id;
   }
+  if (disk.readOnly === true && disk.overlay === true)
+    throw new UsageError(`'${text}' is no disk: what cannot be written needs no overlay`);
+  return [...before, disk];
 }
 
-/** @throws UsageError unless there is one of the two, and a format that goes with it */
-function choosePath(argument: string | undefined, { kernel, format }: GuestOptions): string {
-  if (kernel === undefined && argument === undefined)
-    throw new UsageError("missing required argument 'image', or --kernel");
-  if (kernel === undefined) return argument ?? '';
-  if (argument !== undefined)
-    throw new UsageError(`--kernel ${kernel} stands for the image: '${argument}' is one too many`);
-  if (format !== 'auto' && format !== 'linux')
-    throw new UsageError(`--kernel has no meaning for an image of format ${format}`);
-  return kernel;
+function parseSocket(text: string): SocketOptions {
+  const [path = '', ...words] = splitList(text);
+  if (path === '') throw new UsageError(`'${text}' is no socket: it begins with a path`);
+  let cid: number | undefined;
+  for (const word of words) {
+    const digits = /^cid=(\d+)$/.exec(word)?.[1];
+    if (digits === undefined) throw new UsageError(`'${text}' is no socket: '${word}' is not cid=<number>`);
+    cid = Number(digits);
+  }
+  return { path, ...(cid === undefined ? {} : { cid }) };
 }
-
-async function passOn(vm: VirtualMachine, output: GuestConsole): Promise<void> {
-  vm.console.on('data', (bytes: Uint8Array) => output.bytes(bytes));
-  await finished(vm.console, { writable: false });
-}
-
-const isWasm = (image: Image) => image.kind === 'program' && image.source.type === 'wasm';

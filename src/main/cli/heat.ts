@@ -4,24 +4,18 @@
 import { basename } from 'node:path';
 import { Command } from 'commander';
 import type { DirtySourceName } from '../memory/dirty-source.ts';
-import type { VirtualMachine, VmResult } from '../vm/virtual-machine.ts';
+import type { VirtualMachine } from '../vm/virtual-machine.ts';
 import { AtomicFile } from './atomic-file.ts';
+import { exitStatus, type Guest, runGuest, withGuest } from './guest.ts';
 import { ConsoleCapture, type GuestConsole } from './guest-console.ts';
-import {
-  CONSOLE_HELP,
-  GOOD_ENDS,
-  type Guest,
-  type GuestOptions,
-  openGuest,
-  withGuestOptions,
-} from './guest-options.ts';
+import { GUEST_HELP, type GuestOptions, withGuestOptions } from './guest-options.ts';
 import { ConsoleTail } from './heat-console.ts';
 import { heatPage } from './heat-page.ts';
 import { heatReport } from './heat-report.ts';
 import { summaryLine, type Watched } from './heat-text.ts';
 import { chooseView, type HeatView, NO_VIEW } from './heat-view.ts';
 import { HeatWatch } from './heat-watch.ts';
-import { Interrupts, signalStatus } from './interrupts.ts';
+import { Interrupts } from './interrupts.ts';
 import { humanResult, jsonResult, type RunFacts } from './run-report.ts';
 import { choice, parseMilliseconds, parseSeconds } from './values.ts';
 
@@ -46,7 +40,7 @@ export function heatCommand(): Command {
     .option('--json', 'print the result and every interval as JSON on standard output')
     .addHelpText(
       'after',
-      CONSOLE_HELP +
+      GUEST_HELP +
         'Its last lines are shown under the map. On a terminal the map is drawn in colour, or in characters when NO_COLOR is\n' +
         'set; elsewhere every interval is a line.\n' +
         'Exit status: 0 halt, power-off, reset, the end of a program or of --seconds; 1 triple fault, timeout or error;\n' +
@@ -58,15 +52,11 @@ export function heatCommand(): Command {
 async function heat(image: string | undefined, options: HeatOptions): Promise<void> {
   const file = options.html === undefined ? undefined : new AtomicFile(options.html);
   const output = options.json === true ? new ConsoleCapture() : new ConsoleTail();
-  const guest = await openGuest(image, options, output, { dirtyTracking: { source: options.source } });
-  const { vm, path } = guest;
-  try {
-    const watched = describe(vm, path);
-    const view = output instanceof ConsoleTail ? chooseView(vm, watched, output) : NO_VIEW;
-    process.exitCode = await drive({ ...guest, options, output, watched, view, file });
-  } finally {
-    await vm[Symbol.asyncDispose]();
-  }
+  await withGuest(image, options, output, { dirtyTracking: { source: options.source } }, guest => {
+    const watched = describe(guest.vm, guest.path);
+    const view = output instanceof ConsoleTail ? chooseView(guest.vm, watched, output) : NO_VIEW;
+    return drive({ ...guest, options, output, watched, view, file });
+  });
 }
 
 function describe(vm: VirtualMachine, path: string): Watched {
@@ -86,13 +76,10 @@ interface Session extends Guest {
 
 /** From start to the report; the result is the exit status. */
 async function drive(session: Session): Promise<number> {
-  const { vm, image, path, options, output, watched, view, file } = session;
+  const { vm, options, output, watched, view, file } = session;
   const watch = new HeatWatch(vm, options.every, (ranges, elapsedMs) => view.update(ranges, elapsedMs));
-  const interrupts = new Interrupts(vm);
-  const { result, seconds, timeIsUp } = await runWatched(session, watch);
-  interrupts.release();
+  const { facts, timeIsUp } = await runWatched(session, watch);
   if (watch.error !== undefined) throw watch.error;
-  const facts: RunFacts = { image: path, format: image.kind, vm, result, seconds, signal: interrupts.signal };
   if (options.json === true) {
     const report = heatReport(watched, watch.record, options.every);
     process.stdout.write(jsonResult(facts, output.captured(), { heat: report }, 0));
@@ -100,44 +87,39 @@ async function drive(session: Session): Promise<number> {
     process.stderr.write(`node-kvm: ${summaryLine(watched, watch.record)}\nnode-kvm: ${humanResult(facts)}\n`);
     if (file !== undefined) process.stderr.write(`node-kvm: the map over time is in ${file.path}\n`);
   }
-  if (facts.signal !== undefined) return signalStatus(facts.signal);
-  return GOOD_ENDS.includes(result.reason) || (result.reason === 'stopped' && timeIsUp) ? 0 : 1;
+  return exitStatus(facts, timeIsUp);
 }
 
 interface Ending {
-  readonly result: VmResult;
-  readonly seconds: number;
+  readonly facts: RunFacts;
   /** --seconds stopped the guest. */
   readonly timeIsUp: boolean;
 }
 
 /** However it ends: the terminal is as before, and what was recorded is shown and written. */
-async function runWatched(
-  { vm, drained, options, output, watched, view, file }: Session,
-  watch: HeatWatch,
-): Promise<Ending> {
+async function runWatched(session: Session, watch: HeatWatch): Promise<Ending> {
+  const { vm, options, output, watched, view, file } = session;
+  const interrupts = new Interrupts(vm);
   let timeIsUp = false;
   let timer: NodeJS.Timeout | undefined;
   view.begin(watch.record);
   try {
-    const begin = performance.now();
     watch.begin();
-    await vm.start();
-    if (options.seconds !== undefined) {
+    const facts = await runGuest(session, interrupts, () => {
+      if (options.seconds === undefined) return;
       timer = setTimeout(() => {
         timeIsUp = true;
         // How stopping went is in `finished`.
         vm.stop().catch(() => {});
       }, options.seconds * 1000);
-    }
-    const result = await vm.finished;
-    await drained;
-    return { result, seconds: (performance.now() - begin) / 1000, timeIsUp };
+    });
+    return { facts, timeIsUp };
   } finally {
     clearTimeout(timer);
     watch.end();
     view.end();
     output.end();
+    interrupts.release();
     file?.write(heatPage(watched, watch.record, options.every));
   }
 }

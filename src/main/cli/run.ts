@@ -3,17 +3,12 @@
 // output is one JSON object, and the console is in it.
 
 import { Command } from 'commander';
+import { exitStatus, type Guest, runGuest, withGuest } from './guest.ts';
 import { ConsoleCapture, ConsoleTerminal, type GuestConsole } from './guest-console.ts';
 import { ESCAPE_HELP, GuestInput } from './guest-input.ts';
-import {
-  CONSOLE_HELP,
-  GOOD_ENDS,
-  type Guest,
-  type GuestOptions,
-  openGuest,
-  withGuestOptions,
-} from './guest-options.ts';
-import { Interrupts, signalStatus } from './interrupts.ts';
+import { GUEST_HELP, type GuestOptions, withGuestOptions } from './guest-options.ts';
+import { Interrupts } from './interrupts.ts';
+import type { Progress } from './progress.ts';
 import { humanResult, jsonResult, marksLine, type RunFacts } from './run-report.ts';
 import { TracePrinter } from './trace-printer.ts';
 
@@ -33,7 +28,7 @@ export function runCommand(): Command {
     .option('--json', 'print the result as JSON on standard output')
     .addHelpText(
       'after',
-      CONSOLE_HELP +
+      GUEST_HELP +
         `Standard input is a Linux guest's keyboard: on a terminal every key, Ctrl-C too; ${ESCAPE_HELP}.\n` +
         'Exit status: 0 halt, power-off, reset, the end of a program, Ctrl-A x; 1 kernel panic, triple fault, timeout or error;\n' +
         '2 wrong usage; 130 Ctrl-C, 143 SIGTERM. A panic is told from a reset when the guest has loaded pvpanic-mmio.',
@@ -43,36 +38,28 @@ export function runCommand(): Command {
 
 async function run(path: string | undefined, options: RunOptions): Promise<void> {
   const output: GuestConsole = options.json === true ? new ConsoleCapture() : new ConsoleTerminal();
-  const guest = await openGuest(path, options, output, { trace: options.trace === true });
-  try {
-    process.exitCode = await drive(guest, options, output);
-  } finally {
-    await guest.vm[Symbol.asyncDispose]();
-  }
+  const more = { trace: options.trace === true };
+  await withGuest(path, options, output, more, guest => drive(guest, options, output));
 }
 
 /** From start to the report; the result is the exit status. */
 async function drive(guest: Guest, options: RunOptions, output: GuestConsole): Promise<number> {
-  const { vm, image, path, drained } = guest;
+  const { vm, image } = guest;
   const json = options.json === true;
   const showsProgress = process.stderr.isTTY === true && !json && options.trace !== true && image.kind !== 'linux';
+  const bar = showsProgress ? await import('./progress.ts') : undefined;
   const interrupts = new Interrupts(vm);
   const input = image.kind === 'linux' ? openInput(guest, json) : undefined;
   let tracer: TracePrinter | undefined;
+  let progress: Progress | undefined;
   let facts: RunFacts;
   try {
-    const begin = performance.now();
-    await vm.start();
-    tracer = options.trace === true ? new TracePrinter(vm, json) : undefined;
-    const progress = showsProgress
-      ? (await import('./progress.ts')).showProgress(vm, output, options.timeout)
-      : undefined;
-    const result = await vm.finished;
-    const seconds = (performance.now() - begin) / 1000;
-    progress?.end();
-    await drained;
-    facts = { image: path, format: image.kind, vm, result, seconds, signal: interrupts.signal };
+    facts = await runGuest(guest, interrupts, () => {
+      tracer = options.trace === true ? new TracePrinter(vm, json) : undefined;
+      progress = bar?.showProgress(vm, output, options.timeout);
+    });
   } finally {
+    progress?.end();
     input?.end();
     interrupts.release();
   }
@@ -86,8 +73,7 @@ async function drive(guest: Guest, options: RunOptions, output: GuestConsole): P
     }
     process.stderr.write(`node-kvm: ${humanResult(facts)}\n`);
   }
-  if (facts.signal !== undefined) return signalStatus(facts.signal);
-  return GOOD_ENDS.includes(facts.result.reason) || input?.wasQuit === true ? 0 : 1;
+  return exitStatus(facts, input?.wasQuit === true);
 }
 
 /** Standard input becomes the guest's keyboard; a terminal stays as it is when the console is not shown. */

@@ -56,6 +56,15 @@ export function choice(flags: string, description: string, words: readonly strin
   return new Option(flags, description).choices(words);
 }
 
+/** `first,second`: the parts between commas; two commas are one that is meant. */
+export function splitList(text: string): string[] {
+  const COMMA = '\0';
+  return text
+    .replaceAll(',,', COMMA)
+    .split(',')
+    .map(part => part.replaceAll(COMMA, ','));
+}
+
 function parseHex(text: string): number {
   return /^0x[0-9a-f]+$/i.test(text) ? Number(text) : Number.NaN;
 }

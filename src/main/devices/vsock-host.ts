@@ -83,6 +83,7 @@ export class VsockHost {
   readonly #port: MessagePort;
   readonly #sockets = new Map<number, VsockSocket>();
   readonly #servers = new Map<number, VsockServer>();
+  #others: ((socket: VsockSocket, port: number) => void) | undefined;
   #nextId = 2;
   #open = true;
 
@@ -147,16 +148,29 @@ export class VsockHost {
     return server;
   }
 
+  /**
+   * @internal The guest's connections to ports that nobody listens on go to `take`, which calls `accept()` of the socket, and the guest is connected, or
+   * destroys it, and the guest was refused.
+   */
+  offer(take: (socket: VsockSocket, port: number) => void): void {
+    this.#others = take;
+    this.#post({ type: 'offer' }, []);
+  }
+
   #hear(event: VsockEvent): void {
-    if (event.type !== 'accepted') {
+    if (event.type !== 'accepted' && event.type !== 'offered') {
       this.#sockets.get(event.id)?.hear(event);
       return;
     }
     const socket = this.#add(event.id, { localPort: event.port, remotePort: event.guestPort });
     const server = this.#servers.get(event.port);
+    if (server !== undefined) {
+      // Listened on while it was on its way.
+      if (event.type === 'offered') socket.accept();
+      server.accept(socket);
+    } else if (event.type === 'offered') this.#others?.(socket, event.port);
     // Closed while the connection was on its way.
-    if (server === undefined) socket.destroy();
-    else server.accept(socket);
+    else socket.destroy();
   }
 
   #add(id: number, ports: { localPort?: number; remotePort: number }, connected?: () => void): VsockSocket {

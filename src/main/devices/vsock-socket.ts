@@ -18,7 +18,7 @@ export function socketError(code: VsockErrorCode, why: string): Error & { code: 
 }
 
 /** @internal What a socket hears of its device. */
-export type SocketEvent = Exclude<VsockEvent, { type: 'accepted' }>;
+export type SocketEvent = Exclude<VsockEvent, { type: 'accepted' | 'offered' }>;
 
 /** @internal */
 export interface SocketChannel {
@@ -69,6 +69,11 @@ export class VsockSocket extends Duplex {
   /** The host's port: the one that was listened on, or one that the device chose. Undefined while it connects. */
   get localPort(): number | undefined {
     return this.#localPort;
+  }
+
+  /** @internal Tells the guest that it is connected. Once, for a socket of `offer()`. */
+  accept(): void {
+    this.#channel.post({ type: 'accept', id: this.#id }, []);
   }
 
   /** @internal */
