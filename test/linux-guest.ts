@@ -41,13 +41,13 @@ export function initrdWith(job: string, programs: readonly string[] = []): Uint8
 }
 
 /** An initrd of one program: says `FIRST_LINE` on the console and powers off. The shortest life that a guest can have. */
-export function shortInitrd(): Buffer {
+export function shortInitrd(): Uint8Array {
   const data = readFileSync(fromRoot('build/linux/first-line'));
-  return withFiles(new Uint8Array(0), [{ name: 'init', data, executable: true }]);
+  return extendInitrd(new Uint8Array(), [{ path: 'init', data, mode: 0o755 }]);
 }
 
 /** The guest's initrd with that program beside all else: `rdinit=/bin/first-line` makes it the first process. */
-export const withFirstLine = (): Buffer => initrdWith('', ['first-line']);
+export const withFirstLine = (): Uint8Array => initrdWith('', ['first-line']);
 
 /** What that program says. */
 export const FIRST_LINE = 'first line';

@@ -98,8 +98,10 @@ export class VsockUnix implements AsyncDisposable {
   }
 
   async #connect(client: Socket, port: number): Promise<void> {
+    const left = new AbortController();
+    client.once('close', () => left.abort());
     try {
-      const socket = await this.#host.connect(port);
+      const socket = await this.#host.connect(port, { signal: left.signal });
       client.write(`OK ${socket.localPort}\n`);
       join(client, socket);
     } catch {
