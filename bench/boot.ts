@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { kvmKind } from '../src/main/host-facts.ts';
-import { withFiles } from '../test/cpio.ts';
+import { extendInitrd } from '../src/main/images/initrd.ts';
 import { bootByCommand, bootByQemu, bootHere, type Guest, MEMORY_MIB } from './boot/machines.ts';
 import { type Pair, type Result, renderResult } from './boot/report.ts';
 
@@ -77,10 +77,7 @@ async function measure({ pairs, cpus, cmdline, qemu }: Options, say: (text: stri
   try {
     const initrd = join(folder, 'initrd');
     const data = readFileSync(fromRoot('build/linux/first-line'));
-    writeFileSync(
-      initrd,
-      withFiles(readFileSync(GUEST_INITRD), [{ name: FIRST_PROCESS.slice(1), data, executable: true }]),
-    );
+    writeFileSync(initrd, extendInitrd(readFileSync(GUEST_INITRD), [{ path: FIRST_PROCESS, data, mode: 0o755 }]));
     const guest = (vcpus: number): Guest => ({
       kernel: VMLINUX,
       initrd,

@@ -1,18 +1,22 @@
-// `node-kvm run --kernel`: the guest's console on standard output, standard input as its keyboard, exit status and marks by how it ended.
+// `node-kvm run --kernel`: the guest's console on standard output, standard input as its keyboard, exit status and marks by how it ended; its disks,
+// its entropy device, and its sockets.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import * as assert from 'uvu/assert';
-import { nodeKvm, runScript } from '../command.ts';
-import { BZIMAGE, GUEST_INITRD, initrdWith, linuxSuite, VMLINUX } from '../linux-guest.ts';
+import { nodeKvm } from '../command.ts';
+import { BZIMAGE, facts, GUEST_INITRD, initrdWith, linuxSuite, VMLINUX } from '../linux-guest.ts';
 
 const test = linuxSuite('linux by the command');
 const folder = mkdtempSync(join(tmpdir(), 'node-kvm-linux-'));
 test.after(() => rmSync(folder, { recursive: true }));
-const initrd = (job: string) => {
+const initrd = (job: string, programs: readonly string[] = []) => {
   const path = join(folder, 'initrd');
-  writeFileSync(path, initrdWith(job));
+  writeFileSync(path, initrdWith(job, programs));
   return path;
 };
 
@@ -42,13 +46,51 @@ test('a panic: status 1, said plainly', async () => {
   assert.match(stderr, /node-kvm: kernel panic of vCPU 0/);
 });
 
-test('the example linux-shell does the same through the API', async () => {
-  const { status, stdout, stderr } = await runScript('build/examples/linux-shell.js', [VMLINUX, GUEST_INITRD, '1'], {
-    input: 'echo product=$((6 * 7))\npoweroff -f\n',
-  });
+test('disks, an entropy device, and sockets by UNIX sockets in both directions', async () => {
+  const socket = join(folder, 'v.sock');
+  const disk = join(folder, 'disk,1');
+  const base = join(folder, 'base');
+  for (const file of [disk, base]) writeFileSync(file, Buffer.alloc(1 << 20, 'a'));
+  const heard: string[] = [];
+  // The guest says when it listens; then we connect to it, and it ends when we have.
+  const host = createServer(async guest => {
+    heard.push(await text(guest));
+    const client = createConnection(socket);
+    client.end('CONNECT 5000\nfrom the host');
+    heard.push(await text(client));
+  }).listen(`${socket}_1234`);
+  await once(host, 'listening');
+  const job = `
+load virtio_mmio; load virtio_blk; load virtio_rng; load vmw_vsock_virtio_transport
+for disk in vda vdb vdc; do echo $disk=$(cat /sys/block/$disk/size /sys/block/$disk/ro /sys/block/$disk/serial); done
+for disk in vda vdb; do echo changed | dd of=/dev/$disk conv=notrunc,fsync 2> /dev/null; head -n 1 /dev/$disk; done
+echo random=$(head -c 100 /dev/hwrng | wc -c)
+sock serve vsock:-1:5000 sh -c 'read -r line; echo "guest heard $line"; touch /done'
+echo ready | sock connect vsock:2:1234
+while [ ! -f /done ]; do sleep 0.1; done
+`;
+  const args = ['run', '--kernel', VMLINUX, '--initrd', initrd(job, ['sock']), '--cmdline', 'quiet', '--cpus', '2'];
+  const disks = [`${disk.replace(',', ',,')},id=first`, `${base},overlay,id=second`, `${base},ro,id=third`];
+  const { status, stdout, stderr } = await nodeKvm([
+    ...args,
+    ...disks.flatMap(each => ['--disk', each]),
+    '--rng',
+    '--vsock',
+    socket,
+  ]);
+  host.close();
   assert.is(status, 0, stderr + stdout);
-  assert.match(stdout, /^product=42\r?$/m);
-  assert.match(stderr, /its first process ran after \d+ ms/);
+  const said = facts(stdout);
+  assert.equal(
+    ['vda', 'vdb', 'vdc', 'random'].map(name => said.get(name)),
+    ['2048 0 first', '2048 0 second', '2048 1 third', '100'],
+  );
+  assert.is(stdout.match(/^changed\r?$/gm)?.length, 2);
+  assert.is(readFileSync(disk, 'latin1').slice(0, 10), 'changed\naa');
+  assert.is(readFileSync(base, 'latin1').slice(0, 10), 'aaaaaaaaaa');
+  assert.is(heard[0], 'ready\n');
+  assert.match(heard[1] ?? '', /^OK \d+\nguest heard from the host\n$/);
+  assert.not(existsSync(socket));
 });
 
 test.run();

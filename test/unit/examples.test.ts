@@ -24,11 +24,16 @@ test('hello without KVM: an error that says what to do', async () => {
   assert.match(stderr, /ERR_KVM_UNAVAILABLE/);
 });
 
-test('linux-shell without a kernel says what it needs', async () => {
-  const { status, stderr } = await runScript('build/examples/linux-shell.js', []);
-  assert.is(status, 2);
-  assert.match(stderr, /usage: .*<kernel> <initrd>/);
-});
+for (const [name, usage] of [
+  ['linux-shell', /usage: .*<kernel> <initrd>/],
+  ['linux-exec', /usage: .*<kernel> <initrd> <command>/],
+] as const) {
+  test(`${name} without a kernel says what it needs`, async () => {
+    const { status, stderr } = await runScript(`build/examples/${name}.js`, []);
+    assert.is(status, 2);
+    assert.match(stderr, usage);
+  });
+}
 
 test('no example has more than 80 lines', () => {
   const files = readdirSync(fromRoot('examples'), { recursive: true })
