@@ -71,13 +71,8 @@ while [ ! -f /done ]; do sleep 0.1; done
 `;
   const args = ['run', '--kernel', VMLINUX, '--initrd', initrd(job, ['sock']), '--cmdline', 'quiet', '--cpus', '2'];
   const disks = [`${disk.replace(',', ',,')},id=first`, `${base},overlay,id=second`, `${base},ro,id=third`];
-  const { status, stdout, stderr } = await nodeKvm([
-    ...args,
-    ...disks.flatMap(each => ['--disk', each]),
-    '--rng',
-    '--vsock',
-    socket,
-  ]);
+  const more = [...disks.flatMap(each => ['--disk', each]), '--rng', '--vsock', socket];
+  const { status, stdout, stderr } = await nodeKvm([...args, ...more], { timeoutMs: 15_000 });
   host.close();
   assert.is(status, 0, stderr + stdout);
   const said = facts(stdout);
