@@ -11,7 +11,7 @@ import { linuxSuite } from '../linux-guest.ts';
 import { slowness } from '../slowness.ts';
 
 const test = linuxSuite('linux vsock');
-const STREAM_BYTES = (slowness > 1 ? 8 : 64) << 20;
+const STREAM_BYTES = (slowness > 1 ? 4 : 64) << 20;
 /** Ports of the guest's: what is served there. */
 const CAT = 1000;
 const HASH = 1001;
