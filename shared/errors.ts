@@ -72,8 +72,18 @@ export interface ErrorDetails {
   info?: Record<string, unknown>;
 }
 
-/** Base class of everything that the library throws on purpose. `code` is stable, the message is for people. */
+/** On everything of the class below. */
+const MARK = Symbol.for('node-kvm.HypervisorError');
+
+/**
+ * Base class of everything that the library throws on purpose. `code` is stable, the message is for people. On a worker of the library's this class
+ * is there twice, in the worker's own file and in what a device module imports as 'node-kvm': `instanceof` holds for both.
+ */
 export class HypervisorError extends Error {
+  static override [Symbol.hasInstance](thrown: unknown): boolean {
+    return typeof thrown === 'object' && thrown !== null && MARK in thrown;
+  }
+
   readonly code: ErrorCode;
   readonly errno?: number;
   readonly syscall?: string;
@@ -85,6 +95,10 @@ export class HypervisorError extends Error {
     if (details.errno !== undefined) this.errno = details.errno;
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.info !== undefined) this.info = details.info;
+  }
+
+  get [MARK](): true {
+    return true;
   }
 
   override get name(): string {
