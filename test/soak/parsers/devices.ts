@@ -18,6 +18,9 @@ const MEMORY = 0x20_0000;
 const PLACE = 0x18_0000;
 const PLACE_SIZE = 0x4_0000;
 const SIZE = 64;
+/** More than a request may clear. */
+const CAPACITY = 64 << 20;
+const SECTORS = CAPACITY / SECTOR;
 
 /** One device, its driver, and memory of their own. */
 class Guest {
@@ -96,9 +99,10 @@ function cut(random: Random, at: number, length: number): Segment[] {
   return pieces;
 }
 
-/** A disk that checks what it is asked for. */
+/** A disk that checks what it is asked for. What it threw would be an answer to the guest: it keeps it. */
 class CheckedDisk implements Disk {
-  readonly capacity = 1 << 20;
+  broken: string | undefined;
+  readonly capacity = CAPACITY;
   readonly readOnly = false;
   readonly id = 'a disk with a name that is too long';
   readonly #random: Random;
@@ -126,12 +130,12 @@ class CheckedDisk implements Disk {
 
   async writeZeroes(position: number, length: number): Promise<void> {
     this.#check(position, length);
-    promise(length <= 16 << 20, () => `${length} zeroes`);
+    if (length > 16 << 20) this.broken = `${length} zeroes`;
   }
 
   #check(position: number, length: number): void {
     const fits = position >= 0 && length > 0 && position + length <= this.capacity;
-    promise(fits && position % SECTOR === 0 && length % SECTOR === 0, () => `${length} bytes at ${position}`);
+    if (!fits || position % SECTOR !== 0 || length % SECTOR !== 0) this.broken = `${length} bytes at ${position}`;
   }
 }
 
@@ -142,7 +146,8 @@ export const blk: Parser = {
   name: 'blk',
   open(random) {
     const features = BLK_F.FLUSH | BLK_F.DISCARD | BLK_F.WRITE_ZEROES;
-    const guest = new Guest(random, new VirtioBlk(new CheckedDisk(random)), features);
+    const disk = new CheckedDisk(random);
+    const guest = new Guest(random, new VirtioBlk(disk), features);
     return {
       async input(): Promise<Verdict> {
         const type = random.pick(Object.values(REQUEST));
@@ -154,17 +159,19 @@ export const blk: Parser = {
         const bytes = new Uint8Array(16 + ((payload as Record<number, number>)[type] ?? 0));
         const view = new DataView(bytes.buffer);
         view.setUint32(0, type, true);
-        view.setUint32(8, random.below(2048), true);
+        view.setUint32(8, random.below(SECTORS), true);
         if (type === REQUEST.DISCARD || type === REQUEST.WRITE_ZEROES) {
-          view.setUint32(16, random.below(2048), true);
+          view.setUint32(16, random.below(SECTORS), true);
           view.setUint32(24, 1 + random.below(8), true);
         }
-        if (random.oneIn(2)) damage(random, bytes, { last: Math.min(bytes.length, 32), near: [2048, 2047, 32_768] });
+        if (random.oneIn(2))
+          damage(random, bytes, { last: Math.min(bytes.length, 32), near: [SECTORS, SECTORS - 1, 32_768] });
         const sizes = { [REQUEST.IN]: SECTOR * (1 + random.below(4)), [REQUEST.GET_ID]: 20 };
         const room = (sizes as Record<number, number>)[type] ?? 0;
         const writable = random.oneIn(16) ? random.below(600) : room + 1;
         const sent = random.oneIn(32) ? bytes.subarray(0, random.below(bytes.length)) : bytes;
         const { status } = guest.send(0, sent, writable);
+        promise(disk.broken === undefined, () => `the disk was asked for ${disk.broken}`);
         if (guest.refused()) return 'refused';
         const queue = guest.driver.queue(0);
         for (let i = 0; i < 64; i++) {

@@ -21,12 +21,22 @@ class Looking implements VirtioDevice {
   readonly features = 1n;
   readonly queueSizes = [16, 16];
   chains = 0;
+  /** Looks at each chain before the device does. */
+  check: (chain: Chain) => void = () => {};
   readonly #random: Random;
+  /** It keeps one of so many. */
+  readonly #keeps: number;
   readonly #bytes = new Uint8Array(4096);
   #held: [Virtqueue, Chain][] = [];
 
   constructor(random: Random) {
     this.#random = random;
+    this.#keeps = random.pick([2, 8, 32]);
+  }
+
+  /** Chains that it has of open queues. */
+  get held(): number {
+    return this.#held.filter(([, chain]) => chain.isOpen).length;
   }
 
   config(): Uint8Array {
@@ -42,10 +52,11 @@ class Looking implements VirtioDevice {
       const chain = queue.take();
       if (chain === undefined) break;
       this.chains += 1;
-      if (this.#random.oneIn(8)) this.#held.push([queue, chain]);
+      this.check(chain);
+      if (this.#random.oneIn(this.#keeps)) this.#held.push([queue, chain]);
       else queue.put(chain, this.#look(chain));
     }
-    if (this.#held.length > 4 || this.#random.oneIn(4)) this.putHeld();
+    if (this.#held.length > 12 || this.#random.oneIn(4)) this.putHeld();
     queue.signal();
   }
 
@@ -75,12 +86,16 @@ class RingSession {
   readonly #memory = new KvmMemory(MEMORY);
   readonly #device: Looking;
   #driver: ModelDriver;
+  /** Chains since the driver began, and those of them that are back. */
+  #added = 0;
+  #back = 0;
 
   constructor(random: Random, packed: boolean) {
     this.#random = random;
     this.#packed = packed;
     this.#device = new Looking(random);
     this.#driver = this.#begin();
+    this.#device.check = chain => this.#check(chain);
   }
 
   input(): Verdict {
@@ -102,15 +117,23 @@ class RingSession {
     driver.add(Array.from({ length: count - writable }, segment), Array.from({ length: writable }, segment), indirect);
     const damaged = random.oneIn(2);
     if (damaged) this.#damage();
+    const ahead = (this.#memory.readObj(LAYOUT.DRIVER + 2, u16le) - this.#added) & 0xffff;
+    this.#added += 1;
     driver.set(MMIO.QUEUE_NOTIFY, 0);
     const refused = (driver.mmio.status & STATUS.NEEDS_RESET) !== 0;
     promise(refused === driver.faults.length > 0, () => `faults: ${driver.faults.join(', ')}`);
     promise(damaged || !refused, () => `a driver that keeps to the rules: ${driver.faults.join(', ')}`);
     const seen = this.#device.chains > before;
     promise(damaged || seen, () => 'a chain was not seen');
+    promise(refused || this.#packed || ahead <= size, () => `${ahead} chains in a ring of ${size}`);
+    promise(this.#device.held <= size, () => `${this.#device.held} chains at once of a ring of ${size}`);
     // What was damaged may have any ids: only a driver that kept to the rules looks at what was used.
     if (damaged || refused) this.#driver = this.#begin(driver);
-    else driver.collect();
+    else {
+      this.#back += driver.collect().length;
+      const { held } = this.#device;
+      promise(this.#added - this.#back === held, () => `${this.#added} chains, ${this.#back} back, ${held} kept`);
+    }
     return seen && !refused ? 'accepted' : 'refused';
   }
 
@@ -122,12 +145,48 @@ class RingSession {
   #begin(before?: ModelDriver): ModelDriver {
     const random = this.#random;
     before?.set(MMIO.STATUS, 0);
+    this.#added = 0;
+    this.#back = 0;
     const size = this.#packed ? 1 + random.below(16) : 1 << random.below(5);
     const choice: RingChoice = { packed: this.#packed, eventIndex: random.oneIn(2), indirect: random.oneIn(2), size };
     this.#memory.memset(LAYOUT.DESCRIPTORS, 0, RINGS_END - LAYOUT.DESCRIPTORS);
     const driver = new ModelDriver(this.#device, this.#memory, choice).setUp();
     promise(driver.mmio.status === READY, () => `a reset does not bring it back: ${driver.mmio.status}`);
     return driver;
+  }
+
+  /** What a chain says of itself, beside what lies in memory: read naively, with every rule looked at again. */
+  #check(chain: Chain): void {
+    // In a packed ring, where a chain begins is the device's to know: its parts are checked by the driver's rules alone.
+    if (this.#packed) return;
+    const { indirect, size } = this.#driver.choice;
+    const lengths = [0, 0];
+    let table: number = LAYOUT.DESCRIPTORS;
+    let entries = size;
+    let index = chain.id;
+    for (let steps = 0; ; steps++) {
+      promise(index < entries && steps <= size + entries, () => `descriptor ${index} of ${entries}, step ${steps}`);
+      const at = table + 16 * index;
+      const address = this.#memory.readObj(at, u64le);
+      const length = this.#memory.readObj(at + 8, u32le);
+      const flags = this.#memory.readObj(at + 12, u16le);
+      if ((flags & 4) !== 0) {
+        promise(indirect && table === LAYOUT.DESCRIPTORS && (flags & 1) === 0, () => `a table, flags ${flags}`);
+        promise(length > 0 && length % 16 === 0, () => `a table of ${length} bytes`);
+        table = Number(address);
+        entries = length / 16;
+        index = 0;
+        continue;
+      }
+      const isWritable = (flags & 2) !== 0;
+      promise(length > 0 && address + BigInt(length) <= BigInt(MEMORY), () => `${length} bytes at ${address}`);
+      promise(isWritable || lengths[1] === 0, () => 'to be read, behind what is to be written');
+      lengths[isWritable ? 1 : 0] = (lengths[isWritable ? 1 : 0] ?? 0) + length;
+      if ((flags & 1) === 0) break;
+      index = this.#memory.readObj(at + 14, u16le);
+    }
+    const { readableLength, writableLength } = chain;
+    promise(readableLength === lengths[0] && writableLength === lengths[1], () => `it has ${lengths} bytes`);
   }
 
   #damage(): void {

@@ -16,6 +16,8 @@ const GUEST_PORTS = 8;
 class Peer implements VsockPeer {
   readonly connection: VsockConnection;
   closes = 0;
+  /** Bytes of the guest's that it has sent and that have not been taken; not counted any more behind a destroy(). */
+  unread = 0;
   readonly #pieces: number[] = [];
   readonly #heard: () => void;
   #held = 0;
@@ -59,6 +61,7 @@ class Peer implements VsockPeer {
     const bytes = this.#pieces.shift();
     if (bytes === undefined) return false;
     this.#held -= bytes;
+    this.unread -= bytes;
     this.connection.consumed(bytes);
     return true;
   }
@@ -74,11 +77,14 @@ class Session implements FuzzSession {
   readonly #memory = new KvmMemory(0x10_0000);
   readonly #device = new VirtioVsock(CID);
   readonly #guest: GuestVsock;
+  /** Guests that send much, and hosts that take little. */
+  readonly #greedy: boolean;
   #peers: Peer[] = [];
   #heard = 0;
 
   constructor(random: Random) {
     this.#random = random;
+    this.#greedy = random.oneIn(3);
     this.#guest = new GuestVsock(this.#device, this.#memory);
     // Looked at step by step.
     this.#guest.driver.onInterrupt = undefined;
@@ -89,11 +95,18 @@ class Session implements FuzzSession {
   input(): Verdict {
     const before = this.#heard;
     this.#hostActs();
-    this.#guestSends();
+    const { bytes, peer } = this.#guestSends();
     this.#guest.receives = !this.#random.oneIn(8);
     this.#guest.poll();
     const answers = this.#guest.packets.splice(0);
     const refused = this.#guest.driver.needsReset;
+    const isShort = bytes.length < HEADER || new DataView(bytes.buffer).getUint32(24, true) > bytes.length - HEADER;
+    const isSeen = this.#guest.driver.queue(1).room === this.#guest.driver.queue(1).size;
+    promise(refused || !isShort || !isSeen, () => 'a packet that is shorter than it says');
+    if (peer !== undefined && isSeen && !refused && peer.closes === 0) {
+      peer.unread += bytes.length - HEADER;
+      promise(peer.unread <= BUFFER_BYTES, () => `${peer.unread} bytes of one connection are held`);
+    }
     if (refused) {
       this.#guest.driver.faults.length = 0;
       this.#guest.setUp();
@@ -127,32 +140,49 @@ class Session implements FuzzSession {
     const peer = this.#peers[random.below(Math.max(1, this.#peers.length))];
     if (peer === undefined) return;
     const kind = random.below(16);
-    if (kind < 4) peer.take();
+    if (kind < (this.#greedy ? 1 : 4)) peer.take();
     else if (kind === 4) peer.connection.send(new Uint8Array(1 + random.below(6000)));
     else if (kind === 5 && random.oneIn(4)) peer.connection.end();
-    else if (kind === 6 && random.oneIn(4)) peer.connection.destroy();
+    else if (kind === 6 && random.oneIn(4)) {
+      peer.connection.destroy();
+      peer.unread = Number.NEGATIVE_INFINITY;
+    }
     if (peer.closes === 0) return;
     while (peer.take());
     peer.connection.release();
     this.#peers = this.#peers.filter(each => each !== peer);
   }
 
-  #guestSends(): void {
+  /** Sends a packet; `peer`: whose bytes it brings, as far as that is certain. */
+  #guestSends(): { readonly bytes: Uint8Array; readonly peer: Peer | undefined } {
     const random = this.#random;
     const ours = this.#peers[random.below(Math.max(1, this.#peers.length))]?.connection;
-    const op = random.pick([OP.REQUEST, OP.RESPONSE, OP.RST, OP.SHUTDOWN, ...Array<typeof OP.RW>(6).fill(OP.RW)]);
+    const usual = random.pick([OP.REQUEST, OP.RESPONSE, OP.RST, OP.SHUTDOWN, ...Array<typeof OP.RW>(6).fill(OP.RW)]);
+    const op = random.oneIn(16) ? random.pick([OP.CREDIT_UPDATE, OP.CREDIT_REQUEST]) : usual;
     const known = ours !== undefined && !random.oneIn(4) && op !== OP.REQUEST;
+    const sourcePort = known ? ours.guestPort : 1000 + random.below(GUEST_PORTS);
+    const targetPort = known ? ours.hostPort : HOST_PORT;
     const bytes = encode({
-      op: random.oneIn(16) ? random.pick([OP.CREDIT_UPDATE, OP.CREDIT_REQUEST]) : op,
-      sourcePort: known ? ours.guestPort : 1000 + random.below(GUEST_PORTS),
-      targetPort: known ? ours.hostPort : HOST_PORT,
+      op,
+      sourcePort,
+      targetPort,
       flags: op === OP.SHUTDOWN ? random.below(4) : 0,
       bufferSize: random.oneIn(4) ? oddWord(random) : 65_536,
       forwarded: random.oneIn(16) ? oddWord(random) : 0,
-      payload: new Uint8Array(op === OP.RW ? random.below(random.oneIn(4) ? 6000 : 100) : 0),
+      payload: new Uint8Array(op === OP.RW ? random.below(this.#greedy || random.oneIn(4) ? 8000 : 100) : 0),
     });
-    if (random.oneIn(4)) damage(random, bytes, { last: HEADER, near: [bytes.length - HEADER, HOST_PORT, CID] });
-    this.#guest.sendBytes(random.oneIn(64) ? bytes.subarray(0, 1 + random.below(bytes.length)) : bytes);
+    const isWhole = !random.oneIn(64);
+    const isDamaged = random.oneIn(this.#greedy ? 64 : 4);
+    if (isDamaged) damage(random, bytes, { last: HEADER, near: [bytes.length - HEADER, HOST_PORT, CID] });
+    const sent = isWhole ? bytes : bytes.slice(0, 1 + random.below(bytes.length));
+    this.#guest.sendBytes(sent);
+    const there = this.#peers.filter(
+      ({ connection }) => connection.guestPort === sourcePort && connection.hostPort === targetPort,
+    );
+    const isPlain = isWhole && !isDamaged && there.length === 1 && ![OP.SHUTDOWN, OP.RST].some(end => end === op);
+    // What may have ended it, or meant another: from now on nobody knows what it holds.
+    if (!isPlain) for (const each of isDamaged ? this.#peers : there) each.unread = Number.NEGATIVE_INFINITY;
+    return { bytes: sent, peer: isPlain && op === OP.RW ? there[0] : undefined };
   }
 }
 
