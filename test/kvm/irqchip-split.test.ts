@@ -162,6 +162,8 @@ test('images that it cannot serve, wrong options and wrong lines are refused', a
   vm.irqLine(PIN, true);
   assert.is(await codeOf(() => VirtualMachine.create({ ...options, irqchip: 'none' as never })), 'ERR_OUT_OF_RANGE');
   assert.is(await codeOf(() => VirtualMachine.create({ ...options, engine: 'host' })), 'ERR_ENGINE');
+  const devices = [{ name: 'in the way', mmio: { base: 0xfec0_0000, length: 4 } }];
+  assert.is(await codeOf(() => VirtualMachine.create({ ...options, devices })), 'ERR_DEVICE_OVERLAP');
 });
 
 test.run();

@@ -8,6 +8,9 @@ import { IOAPIC_ADDR, IOAPIC_PINS, IOAPIC_SIZE, Ioapic } from '../../../shared/d
 import { HypervisorError } from '../../../shared/errors.ts';
 import { KVM_CAP } from '../../../shared/generated/kvm-abi.ts';
 
+/** Where its registers are. */
+export const IOAPIC_PLACE = { name: 'ioapic', mmio: { base: IOAPIC_ADDR, length: IOAPIC_SIZE } } as const;
+
 const NEEDED = ['SPLIT_IRQCHIP', 'IRQ_ROUTING', 'SIGNAL_MSI'] as const;
 
 export class SplitIrqchip {
@@ -34,8 +37,7 @@ export class SplitIrqchip {
     });
     this.#ioapic = ioapic;
     this.device = {
-      name: 'ioapic',
-      mmio: { base: IOAPIC_ADDR, length: IOAPIC_SIZE },
+      ...IOAPIC_PLACE,
       read: (offset, size) => ioapic.read(offset, size),
       write: (offset, size, value) => ioapic.write(offset, size, Number(value)),
     };

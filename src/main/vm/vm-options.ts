@@ -12,6 +12,7 @@ import { checkTrackingOptions, type DirtyTrackingOptions } from '../memory/dirty
 import type { MemoryOptions } from '../memory/options.ts';
 import { type CpuidMask, type CpuTemplate, type CpuTemplateName, checkCpuTemplate } from './cpu-template.ts';
 import type { Engine, EngineChoice } from './engine.ts';
+import { IOAPIC_PLACE } from './split-irqchip.ts';
 import { VcpuPool } from './vcpu-pool.ts';
 import { VirtioBus } from './virtio-bus.ts';
 import { checkVirtio, VIRTIO_OPTIONS, type VirtioOptions } from './virtio-options.ts';
@@ -143,7 +144,8 @@ export function checkOptions(options: VirtualMachineOptions): CheckedOptions {
   if (typeof trace !== 'boolean') throw invalidType('trace', 'a boolean', trace);
   if (!Array.isArray(devices)) throw invalidType('devices', 'an array', devices);
   const bus = new VirtioBus(checkVirtio(options));
-  describeTable([...devices.map(describeDevice), ...bus.entries]);
+  const own = irqchip === 'split' ? [describeDevice(IOAPIC_PLACE)] : [];
+  describeTable([...devices.map(describeDevice), ...bus.entries, ...own]);
   return {
     ...checkMemory(options.memory),
     vcpus,
