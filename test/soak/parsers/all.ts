@@ -3,6 +3,7 @@
 import { Random } from '../random.ts';
 import { balloon, blk, console_, net, rng } from './devices.ts';
 import { bzImageHeader, elf } from './images.ts';
+import { ioapic } from './ioapic.ts';
 import type { FuzzSession, Parser } from './parser.ts';
 import { packedRing, registers, splitRing } from './rings.ts';
 import { vsock } from './vsock.ts';
@@ -19,6 +20,7 @@ export const PARSERS: readonly Parser[] = [
   balloon,
   rng,
   vsock,
+  ioapic,
 ];
 
 /** Inputs of a session: what comes of one is seen by those behind it. */
