@@ -2,6 +2,7 @@
 // vCPU thread.
 
 import { STATE, STATE_IDLE, vcpuBase } from '../../shared/control-block.ts';
+import type { DeviceHandlers } from '../../shared/device.ts';
 import { DeviceTable } from '../../shared/device-table.ts';
 import { HypervisorError, messageOf } from '../../shared/errors.ts';
 import { ExitTrace } from '../../shared/exit-trace.ts';
@@ -25,6 +26,7 @@ export class HostVcpu implements VcpuApi {
   #runBuffer: SharedArrayBuffer | undefined;
   #program: Runnable | undefined;
   #context: ExitMaker | undefined;
+  #handlers: readonly (DeviceHandlers | undefined)[] = [];
 
   constructor(task: VcpuTask<unknown>, threadId: number, onClose: () => void) {
     this.#task = task;
@@ -52,6 +54,7 @@ export class HostVcpu implements VcpuApi {
       throw new HypervisorError('ERR_ENGINE', 'a vCPU of the host engine needs a program');
     }
     const handlers = await loadDeviceModules(connection.devices, 'vcpu', index, this.#memory);
+    this.#handlers = handlers;
     this.#program = await loadProgram(connection.program, this.#memory.wasmMemory);
     const run = new DataView(this.#runBuffer);
     const words = new VcpuStatsWords(stats, index);
@@ -132,6 +135,8 @@ export class HostVcpu implements VcpuApi {
     this.#memory[Symbol.dispose]();
     this.#program = undefined;
     this.#context = undefined;
+    for (const handlers of this.#handlers) handlers?.close?.();
+    this.#handlers = [];
     this.#onClose();
   }
 

@@ -42,6 +42,7 @@ test("where 'vcpu': one instance on each vCPU's thread, together through the sha
 
   assert.equal(Array.from(words.subarray(0, 4)), [2, 2 * ROUNDS, 2 * ROUNDS, ROUNDS * (1 + 2)]);
   assert.is(new Set([threadId, words[5], words[6]]).size, 3);
+  assert.is(words[15], 2, 'each is closed with its vCPU');
   assert.is(Math.max(...read), 2 * ROUNDS);
 });
 
