@@ -37,7 +37,7 @@ A Linux kernel (bzImage or ELF) has the first serial port, ttyS0, as its console
 It needs an ordinary KVM: on a PVM kernel, which emulates ring 0, stock kernels do not boot. For any other image, the console is what the guest writes to ports 0x3f8 (serial), 0xe9 and 0x402; 0x2000 to port 0x604 powers off.
 --disk, --rng and --vsock are virtio-mmio devices; of a disk, 'ro' refuses writes and 'overlay' keeps them out of the file, until the end.
 A comma in a path is written twice. --vsock: who connects to the UNIX socket <path> and says 'CONNECT <port>' reaches that port of the
-guest ('OK <port>' is the answer); the guest's connections to port N of the host (CID 2) go to the UNIX socket <path>_N.
+guest (the answer is 'OK <port of the host>'); the guest's connections to port N of the host (CID 2) go to the UNIX socket <path>_N.
 `;
 
 /** Adds the image as the only argument, which --kernel may stand for, and the options. */
