@@ -1,6 +1,6 @@
 // `node-kvm run` with guests on KVM: flat, ELF, triple fault, Ctrl-C while a vCPU spins in the guest.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -66,6 +66,22 @@ test('SIGINT while the vCPU spins: status 130, within a second or so', async () 
   });
   assert.is(status, 130, stderr);
   assert.ok(performance.now() - sentAt < 3000 * slowness);
+});
+
+test('a guest with disks, an entropy device and sockets; by SIGTERM too, the socket is removed', async () => {
+  const socket = join(folder, 'v.sock');
+  const disk = file('disk', new Array(1024).fill(0));
+  let wasThere = false;
+  const args = ['run', spinner, '--disk', `${disk},ro`, '--disk', `${disk},overlay,id=x`, '--rng', '--vsock', socket];
+  const { status, stderr } = await nodeKvm(args, {
+    onStdout: (_text, kill) => {
+      wasThere = existsSync(socket);
+      kill('SIGTERM');
+    },
+  });
+  assert.is(status, 143, stderr);
+  assert.ok(wasThere);
+  assert.not(existsSync(socket));
 });
 
 test('engine host refuses a guest and says why: status 1', async () => {

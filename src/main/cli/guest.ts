@@ -126,11 +126,11 @@ function choosePath(argument: string | undefined, { kernel, format }: GuestOptio
   return kernel;
 }
 
-/** Before anything else is made: whether it can be had shows only so. @throws UsageError */
+/** Before anything else is made: whether it can be had shows only so. @throws UsageError; RangeError for a cid that is none */
 async function openSockets({ path, cid }: SocketOptions): Promise<{ host: Vsock; unix: VsockUnix }> {
+  const { VsockUnix } = await import('../devices/vsock-unix.ts');
+  const host = vsock(cid === undefined ? {} : { cid });
   try {
-    const { VsockUnix } = await import('../devices/vsock-unix.ts');
-    const host = vsock(cid === undefined ? {} : { cid });
     return { host, unix: await VsockUnix.open(host, path) };
   } catch (error) {
     throw new UsageError(`'${path}' cannot be the socket of --vsock: ${messageOf(error)}`);
