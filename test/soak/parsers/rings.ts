@@ -35,8 +35,8 @@ class Looking implements VirtioDevice {
   }
 
   /** Chains that it has of open queues. */
-  get held(): number {
-    return this.#held.filter(([, chain]) => chain.isOpen).length;
+  get held(): readonly Chain[] {
+    return this.#held.map(([, chain]) => chain).filter(({ isOpen }) => isOpen);
   }
 
   config(): Uint8Array {
@@ -126,13 +126,15 @@ class RingSession {
     const seen = this.#device.chains > before;
     promise(damaged || seen, () => 'a chain was not seen');
     promise(refused || this.#packed || ahead <= size, () => `${ahead} chains in a ring of ${size}`);
-    promise(this.#device.held <= size, () => `${this.#device.held} chains at once of a ring of ${size}`);
+    // A chain of a packed ring has as many of its descriptors as slots.
+    const held = this.#device.held.reduce((slots, chain) => slots + (this.#packed ? chain.slots : 1), 0);
+    promise(held <= size, () => `${held} at once of a ring of ${size}`);
     // What was damaged may have any ids: only a driver that kept to the rules looks at what was used.
     if (damaged || refused) this.#driver = this.#begin(driver);
     else {
       this.#back += driver.collect().length;
-      const { held } = this.#device;
-      promise(this.#added - this.#back === held, () => `${this.#added} chains, ${this.#back} back, ${held} kept`);
+      const kept = this.#device.held.length;
+      promise(this.#added - this.#back === kept, () => `${this.#added} chains, ${this.#back} back, ${kept} kept`);
     }
     return seen && !refused ? 'accepted' : 'refused';
   }
@@ -149,7 +151,9 @@ class RingSession {
     this.#back = 0;
     const size = this.#packed ? 1 + random.below(16) : 1 << random.below(5);
     const choice: RingChoice = { packed: this.#packed, eventIndex: random.oneIn(2), indirect: random.oneIn(2), size };
-    this.#memory.memset(LAYOUT.DESCRIPTORS, 0, RINGS_END - LAYOUT.DESCRIPTORS);
+    // Behind the table stays what a longer one had: descriptors that a walk beyond its end would like.
+    this.#memory.memset(LAYOUT.DESCRIPTORS, 0, 16 * size);
+    this.#memory.memset(LAYOUT.DRIVER, 0, RINGS_END - LAYOUT.DRIVER);
     const driver = new ModelDriver(this.#device, this.#memory, choice).setUp();
     promise(driver.mmio.status === READY, () => `a reset does not bring it back: ${driver.mmio.status}`);
     return driver;
@@ -192,6 +196,18 @@ class RingSession {
   #damage(): void {
     const random = this.#random;
     const { size } = this.#driver.choice;
+    if (!this.#packed && random.oneIn(4)) {
+      // Heads that the device has already, or had.
+      this.#memory.writeObj(LAYOUT.DRIVER + 2, u16le, (this.#added + 1 + random.below(size)) & 0xffff);
+      return;
+    }
+    if (this.#packed && random.oneIn(4)) {
+      // Descriptors that the device has already, or had, in the order of one lap or the other.
+      const flags = random.pick([0x80, 0x8000]);
+      for (let i = random.below(size); i < size; i++)
+        this.#memory.writeObj(LAYOUT.DESCRIPTORS + 16 * i + 14, u16le, flags | random.pick([0, 2]));
+      return;
+    }
     const [at, length] = random.pick([
       [LAYOUT.DESCRIPTORS, 16 * size],
       [LAYOUT.DESCRIPTORS, 16 * size],

@@ -157,10 +157,16 @@ class Session implements FuzzSession {
   #guestSends(): { readonly bytes: Uint8Array; readonly peer: Peer | undefined } {
     const random = this.#random;
     const ours = this.#peers[random.below(Math.max(1, this.#peers.length))]?.connection;
-    const usual = random.pick([OP.REQUEST, OP.RESPONSE, OP.RST, OP.SHUTDOWN, ...Array<typeof OP.RW>(6).fill(OP.RW)]);
+    const usual = random.pick([
+      OP.REQUEST,
+      OP.RESPONSE,
+      OP.RST,
+      OP.SHUTDOWN,
+      ...Array<typeof OP.RW>(this.#greedy ? 40 : 6).fill(OP.RW),
+    ]);
     const op = random.oneIn(16) ? random.pick([OP.CREDIT_UPDATE, OP.CREDIT_REQUEST]) : usual;
     const known = ours !== undefined && !random.oneIn(4) && op !== OP.REQUEST;
-    const sourcePort = known ? ours.guestPort : 1000 + random.below(GUEST_PORTS);
+    const sourcePort = known ? ours.guestPort : 1000 + random.below(this.#greedy ? 1 : GUEST_PORTS);
     const targetPort = known ? ours.hostPort : HOST_PORT;
     const bytes = encode({
       op,
@@ -172,7 +178,7 @@ class Session implements FuzzSession {
       payload: new Uint8Array(op === OP.RW ? random.below(this.#greedy || random.oneIn(4) ? 8000 : 100) : 0),
     });
     const isWhole = !random.oneIn(64);
-    const isDamaged = random.oneIn(this.#greedy ? 64 : 4);
+    const isDamaged = random.oneIn(this.#greedy ? 256 : 4);
     if (isDamaged) damage(random, bytes, { last: HEADER, near: [bytes.length - HEADER, HOST_PORT, CID] });
     const sent = isWhole ? bytes : bytes.slice(0, 1 + random.below(bytes.length));
     this.#guest.sendBytes(sent);
