@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import type { VirtualMachine, VmResult } from 'node-kvm';
 import { type BootOptions, linuxMachine } from './linux-guest.ts';
+import { slowness } from './slowness.ts';
 
 /** Raw: what is typed is not printed, and ends of lines are single characters. The kernel's messages stay in its log. */
 const LOOP =
@@ -26,6 +27,7 @@ export class GuestShell implements AsyncDisposable {
   static async boot(options: BootOptions): Promise<GuestShell> {
     const vm = await linuxMachine({
       cmdline: 'console=ttyS0 panic=-1 quiet',
+      deadlineMs: 28_000 * slowness,
       ...options,
       job: `${options.job}\n${LOOP}`,
     });
