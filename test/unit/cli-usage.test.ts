@@ -36,7 +36,11 @@ const wrong: [string, string[], RegExp][] = [
   ['a long id of a disk', ['run', flat, '--disk', `x.img,id=${'x'.repeat(21)}`], /more than 20 bytes/],
   ['no path of a socket', ['heat', flat, '--vsock', ''], /'' is no socket/],
   ['an unknown word of a socket', ['run', flat, '--vsock', `${folder}/v,5`], /'5' is not cid=<number>/],
-  ['a cid that is the host', ['run', flat, '--vsock', `${folder}/v,cid=2`], /cid must be .*got (0x)?2 .*ERR_OUT_OF_RANGE/],
+  [
+    'a cid that is the host',
+    ['run', flat, '--vsock', `${folder}/v,cid=2`],
+    /cid must be .*got (0x)?2 .*ERR_OUT_OF_RANGE/,
+  ],
   ['a socket where there is a file', ['run', flat, '--vsock', flat], /flat.bin' cannot be .*EADDRINUSE/],
   ['a socket in no folder', ['run', flat, '--vsock', join(folder, 'none/v')], /none\/v' cannot be the socket/],
   ['a socket with a long path', ['run', flat, '--vsock', join(folder, 'x'.repeat(90))], /96 bytes/],
