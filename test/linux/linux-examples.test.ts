@@ -24,11 +24,9 @@ test('linux-shell: a conversation on standard input and output, power-off, statu
 test('linux-exec: input, output, errors and status of a command are the process’s own', async () => {
   // More output than a socket's buffers take at once, and then some words.
   const command = 'read -r line; seq 100000; echo "heard $line, I am $$"; echo oops >&2; exit 7';
-  const { status, stdout, stderr } = await runScript(
-    'build/examples/linux-exec.js',
-    [VMLINUX, GUEST_INITRD, command, '2'],
-    { input: 'what was typed\n' },
-  );
+  const { status, stdout, stderr } = await runScript('build/examples/linux-exec.js', [VMLINUX, GUEST_INITRD, command], {
+    input: 'what was typed\n',
+  });
   assert.is(status, 7, stderr);
   assert.is(stderr, 'oops\n');
   const lines = stdout.trimEnd().split('\n');
