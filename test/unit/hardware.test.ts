@@ -16,8 +16,9 @@ const refused = (what: string, code: string, hardware: unknown) =>
     );
   });
 
-test('by default a serial port, and nothing else', () => {
-  assert.equal(checkHardware(), { serial: [{ port: 0x3f8, irq: 4 }], virtio: [], keyboard: false, clock: false });
+test('by default a serial port and a timer, and nothing else', () => {
+  const serial = [{ port: 0x3f8, irq: 4 }];
+  assert.equal(checkHardware(), { serial, virtio: [], keyboard: false, timer: true, clock: false });
 });
 
 test('addresses may be bigint', () => {

@@ -17,10 +17,10 @@ import {
   XCR0_BITS,
 } from './cpu-features.ts';
 
-const NAMES = ['host', 'x86-64-v1', 'x86-64-v2', 'x86-64-v3', 'x86-64-v4'] as const;
-
 /** 'host': all that KVM can give. The others: the psABI's levels of x86-64. */
-export type CpuTemplateName = (typeof NAMES)[number];
+export type CpuTemplateName = 'host' | 'x86-64-v1' | 'x86-64-v2' | 'x86-64-v3' | 'x86-64-v4';
+
+const NAMES: readonly CpuTemplateName[] = ['host', 'x86-64-v1', 'x86-64-v2', 'x86-64-v3', 'x86-64-v4'];
 
 /** Bits of one register, 32 bits each: first those of `clear` become 0, then those of `set` 1. */
 export interface CpuidBits {
