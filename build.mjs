@@ -305,10 +305,10 @@ async function buildLabGuest() {
   renameSync(unfinished, target);
 }
 
-/** Programs for Linux guests, of the examples and the tests: one C file each, static, so that they run on any initrd. */
+/** Programs for Linux guests, of the examples and the tests, and the emulated machine's: one C file each, static, so that they run on any initrd. */
 async function buildLinuxPrograms() {
   mkdirSync('build/linux', { recursive: true });
-  for (const source of ['examples/linux', 'test/linux/programs'].flatMap(folder =>
+  for (const source of ['examples/linux', 'test/linux/programs', 'test/machine/programs'].flatMap(folder =>
     walk(folder, name => name.endsWith('.c')),
   )) {
     const target = join('build/linux', basename(source, '.c'));

@@ -14,6 +14,8 @@ import { BZIMAGE, facts, GUEST_INITRD, initrdWith, linuxSuite, VMLINUX } from '.
 const test = linuxSuite('linux by the command');
 const folder = mkdtempSync(join(tmpdir(), 'node-kvm-linux-'));
 test.after(() => rmSync(folder, { recursive: true }));
+/** A guest that hangs is to fail its test, and not the file. */
+const timeoutMs = 10_000;
 const initrd = (job: string, programs: readonly string[] = []) => {
   const path = join(folder, 'initrd');
   writeFileSync(path, initrdWith(job, programs));
@@ -22,7 +24,10 @@ const initrd = (job: string, programs: readonly string[] = []) => {
 
 test('a shell that reads from standard input: power-off, status 0', async () => {
   const args = ['run', '--kernel', VMLINUX, '--initrd', GUEST_INITRD, '--cpus', '2', '--cmdline', 'quiet', '--stats'];
-  const { status, stdout, stderr } = await nodeKvm(args, { input: 'echo sum=$((40 + 2))\nnproc\npoweroff -f\n' });
+  const { status, stdout, stderr } = await nodeKvm(args, {
+    timeoutMs,
+    input: 'echo sum=$((40 + 2))\nnproc\npoweroff -f\n',
+  });
   assert.is(status, 0, stderr + stdout);
   assert.match(stdout, /^sum=42\r?$/m);
   assert.match(stdout, /^2\r?$/m);
@@ -31,7 +36,7 @@ test('a shell that reads from standard input: power-off, status 0', async () => 
 });
 
 test('a bzImage as the image, with --json: reset, status 0, marks', async () => {
-  const { status, stdout, stderr } = await nodeKvm(['run', BZIMAGE, '--initrd', initrd('reboot -f'), '--json']);
+  const { status, stdout, stderr } = await nodeKvm(['run', BZIMAGE, '--initrd', initrd('reboot -f'), '--json'], { timeoutMs });
   assert.is(status, 0, stderr + stdout);
   const report = JSON.parse(stdout);
   assert.equal([report.format, report.reason], ['linux', 'reset']);
@@ -41,7 +46,7 @@ test('a bzImage as the image, with --json: reset, status 0, marks', async () => 
 
 test('a panic: status 1, said plainly', async () => {
   const job = 'load pvpanic_mmio; echo c > /proc/sysrq-trigger';
-  const { status, stderr } = await nodeKvm(['run', '--kernel', VMLINUX, '--initrd', initrd(job)]);
+  const { status, stderr } = await nodeKvm(['run', '--kernel', VMLINUX, '--initrd', initrd(job)], { timeoutMs });
   assert.is(status, 1, stderr);
   assert.match(stderr, /node-kvm: kernel panic of vCPU 0/);
 });
@@ -72,7 +77,7 @@ while [ ! -f /done ]; do sleep 0.1; done
   const args = ['run', '--kernel', VMLINUX, '--initrd', initrd(job, ['sock']), '--cmdline', 'quiet', '--cpus', '2'];
   const disks = [`${disk.replace(',', ',,')},id=first`, `${base},overlay,id=second`, `${base},ro,id=third`];
   const more = [...disks.flatMap(each => ['--disk', each]), '--rng', '--vsock', socket];
-  const { status, stdout, stderr } = await nodeKvm([...args, ...more], { timeoutMs: 15_000 });
+  const { status, stdout, stderr } = await nodeKvm([...args, ...more], { timeoutMs });
   host.close();
   assert.is(status, 0, stderr + stdout);
   const said = facts(stdout);

@@ -24,7 +24,7 @@ test('a conversation with the first process, and backpressure while the machine 
   };
   await vm.start();
   await until(/ready/);
-  assert.match(text, /^ *4: .*ttyS0/m);
+  assert.match(text, /^ *\d+: .* IO-APIC +4-edge +ttyS0/m);
   vm.console.write('hello\n');
   await until(/got=hello/);
 

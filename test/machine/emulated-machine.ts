@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Outcome } from '../report.ts';
 import type { MachineEnd } from './batch.ts';
+import { output } from './initrd.ts';
 import type { Parts } from './parts.ts';
 
 export interface MachineOptions {
@@ -30,13 +31,23 @@ export interface MachineOptions {
   readonly onReady: (seconds: number) => void;
 }
 
+/** Says how fast the host's time stamp counter runs, which is the emulated one's speed, too. */
+const TSC_KHZ = 'build/linux/tsc-khz';
+
 /**
+ * The machine's clock must keep to the host's within a fifth, and these seconds: limits of time mean nothing otherwise.
+ */
+const CLOCK_SECONDS = 15;
+
+/**
+ * tsc_early_khz: the kernel would measure it against a timer, and where a busy host holds the emulation up just then, its clock would run
+ * ten times as fast from there on: every limit of time would be passed at once; or stand still.
  * oops=panic and -no-reboot: a kernel that trips over the emulation ends the machine instead of answering for the tests.
  * no_timer_check: the kernel would wait for some ticks of the timer before it goes on, and panics where a busy host lets none come in time.
  * tsc=reliable: all emulated processors count the same ticks. Without it the kernel takes each time from an emulated device.
  */
-const COMMAND_LINE =
-  'console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off no_timer_check tsc=reliable';
+const commandLine = () =>
+  `console=ttyS0 quiet panic=-1 oops=panic reboot=t nokaslr mitigations=off no_timer_check tsc=reliable tsc_early_khz=${output(TSC_KHZ, []).trim()}`;
 
 const disk = (id: string, file: string) => [
   '-drive',
@@ -50,8 +61,9 @@ function qemuArguments({ parts, processors, parallel, consoleLog }: MachineOptio
     ...(parallel ? ['-accel', 'tcg,thread=multi', '-cpu', 'max,-npt'] : ['-accel', 'tcg,thread=single', '-cpu', 'max']),
     ...['-M', 'pc', '-m', '3G', '-smp', String(processors)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    ...['-kernel', parts.kernel, '-initrd', parts.initrd, '-append', COMMAND_LINE],
+    ...['-kernel', parts.kernel, '-initrd', parts.initrd, '-append', commandLine()],
     ...['-serial', `file:${consoleLog}`, '-serial', 'stdio'],
+    ...['-monitor', `unix:${consoleLog.replace('.log', '.monitor')},server,nowait`],
     ...disk('root', parts.root),
     ...disk('job', jobDisk),
   ];
@@ -76,6 +88,9 @@ export async function runEmulatedMachine(options: MachineOptions): Promise<Machi
     return await new Promise<MachineEnd>((resolve, reject) => {
       let lastLine = begin;
       let lastOutcome = begin;
+      /** When the machine's clock was zero, by the host's: as the first sign of life said. */
+      let zero: number | undefined;
+      let drift = 0;
       let messages = '';
       qemu.stderr.on('data', data => (messages += data));
       qemu.on('error', reject);
@@ -90,17 +105,23 @@ export async function runEmulatedMachine(options: MachineOptions): Promise<Machi
         const exit = /^exit (\d+)$/.exec(line)?.[1];
         if (exit !== undefined) resolve({ kind: 'exit', status: Number(exit) });
         else if (line === 'ready') onReady((lastLine - begin) / 1000);
-        else if (line.startsWith('{')) {
+        else if (line.startsWith('alive ')) {
+          const seconds = Number(line.slice(6));
+          zero ??= lastLine / 1000 - seconds;
+          drift = seconds - (lastLine / 1000 - zero);
+        } else if (line.startsWith('{')) {
           lastOutcome = lastLine;
           onOutcome(JSON.parse(line) as Outcome);
         }
       });
+      const lost = (why: string) => resolve({ kind: 'lost', why });
       const watch = setInterval(() => {
         const now = Date.now();
         const silent = now - lastLine > silenceSeconds * 1000;
-        if (!silent && now - lastOutcome <= outcomeSeconds * 1000) return;
-        const why = silent ? `silent for ${silenceSeconds} s` : `no result for ${outcomeSeconds} s`;
-        resolve({ kind: 'lost', why });
+        if (silent) lost(`silent for ${silenceSeconds} s`);
+        else if (now - lastOutcome > outcomeSeconds * 1000) lost(`no result for ${outcomeSeconds} s`);
+        else if (Math.abs(drift) > CLOCK_SECONDS + (now - begin) / 5000)
+          lost(`its clock is wrong by ${drift.toFixed(0)} s after ${((now - begin) / 1000).toFixed(0)} s`);
       }, 1000);
       qemu.on('close', () => clearInterval(watch));
     });

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # The emulated machine's first process. Loads the modules, mounts the root image (/dev/vda, read-only), runs the job (a shell
-# script on /dev/vdb) in it, and tells the host on the second serial line: 'ready', 'alive' every two seconds, 'exit STATUS'.
+# script on /dev/vdb) in it, and tells the host on the second serial line: 'ready', 'alive' and the seconds since its start every two seconds, 'exit STATUS'.
 # The first serial line is the console: the kernel's messages and what the job prints.
 
 /bin/busybox --install -s /bin
@@ -19,8 +19,8 @@ mount -t tmpfs -o mode=1777 tmp /system/tmp
 mkdir /dev/shm
 mount -t tmpfs shm /dev/shm
 cat /dev/vdb > /system/tmp/job
-while :; do echo alive >&3; sleep 2; done &
 for folder in dev sys proc; do mount --move /$folder /system/$folder; done
+while read -r up idle < /system/proc/uptime; do echo "alive $up" >&3; sleep 2; done &
 
 echo ready >&3
 chroot /system /bin/sh /tmp/job 3>&-
