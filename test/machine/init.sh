@@ -19,8 +19,9 @@ mount -t tmpfs -o mode=1777 tmp /system/tmp
 mkdir /dev/shm
 mount -t tmpfs shm /dev/shm
 cat /dev/vdb > /system/tmp/job
+# The shell begins this while /dev is still in its place, and looks where /proc will be.
+while sleep 2; do read -r up idle < /system/proc/uptime; echo "alive $up" >&3; done &
 for folder in dev sys proc; do mount --move /$folder /system/$folder; done
-while read -r up idle < /system/proc/uptime; do echo "alive $up" >&3; sleep 2; done &
 
 echo ready >&3
 chroot /system /bin/sh /tmp/job 3>&-
