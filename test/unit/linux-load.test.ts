@@ -51,6 +51,8 @@ test('bzImage: the code at its place, boot_params with its header, long mode at 
   const rsdp = Number(params.readBigUInt64LE(0x70));
   assert.is(bytesAt(memory, rsdp, 8).toString(), 'RSD PTR ');
   assert.is(bytesAt(memory, 0xf_0000, 4).toString(), '_MP_');
+  const reset = [0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee];
+  assert.equal([...bytesAt(memory, 0xf_fff0, 6)], reset, 'out 0xcf9, 6 at the reset vector');
 });
 
 test('the memory map of a small machine: holes below 1 MiB, ACPI tables marked', async () => {

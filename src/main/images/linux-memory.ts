@@ -4,11 +4,13 @@
 //   0x1000   GDT                       0x20000  command line
 //   0x2000   hvm_start_info            0x9fc00  reserved from here to 1 MiB, as on any PC
 //   0x7000   boot_params               0xe0000  ACPI tables
-//   0x9000   page tables (4 GiB)       0xf0000  MP table          the kernel from 1 MiB on, the initrd as high as it may be
+//   0x9000   page tables (4 GiB)       0xf0000  MP table
+//                                      0xffff0  reset vector      the kernel from 1 MiB on, the initrd as high as it may be
 
 import { HypervisorError } from '../../../shared/errors.ts';
 import { GIB, HOLE_START, hex, KIB, MIB, PAGE_SIZE } from '../../../shared/units.ts';
 import { ascending, describeRange, type GuestRange, type RamRegion } from './ranges.ts';
+import { RESET_VECTOR } from './reset-vector.ts';
 
 /** Guest physical addresses of what the loader makes. Below 640 KiB: every kernel leaves that alone until it has read it. */
 export const LINUX_PLACES = {
@@ -25,7 +27,7 @@ export const CMDLINE_ROOM = 64 * KIB - 1;
 
 const EBDA = 0x9_fc00;
 export const ACPI_TABLES: GuestRange = { start: 0xe_0000, end: 0xf_0000, what: 'the ACPI tables' };
-export const MP_TABLE: GuestRange = { start: 0xf_0000, end: 0x10_0000, what: 'the MP table' };
+export const MP_TABLE: GuestRange = { start: 0xf_0000, end: RESET_VECTOR, what: 'the MP table' };
 
 /** Types of memory as E820 and hvm_start_info number them. */
 export const MEMORY_RAM = 1;

@@ -2,7 +2,7 @@
 // contain is decided in setup-header.ts, elf-headers.ts and elf-notes.ts; where things lie, in linux-memory.ts.
 
 import { HypervisorError, invalidType, outOfRange, refuseUnknownKeys } from '../../../shared/errors.ts';
-import { GIB, HOLE_END, hex, KIB } from '../../../shared/units.ts';
+import { GIB, HOLE_END, hex, KIB, MIB } from '../../../shared/units.ts';
 import { acpiSleep } from '../devices/acpi-sleep.ts';
 import { powerDevices } from '../devices/power.ts';
 import { pvpanic } from '../devices/pvpanic.ts';
@@ -27,6 +27,7 @@ import {
 import { linuxGdt, start64, startPvh } from './linux-start.ts';
 import { mpTable } from './mp-table.ts';
 import { type GuestRange, requireDisjoint, requireWritable } from './ranges.ts';
+import { RESET_CODE, RESET_VECTOR } from './reset-vector.ts';
 import { ENTRY_64, parseBzImage } from './setup-header.ts';
 
 /** Node reads at most 2 GiB at once; neither a kernel nor an initrd below 3 GiB comes near. */
@@ -79,7 +80,7 @@ interface Kernel {
  * A Linux kernel with its initrd and command line. vCPU 0 starts at the kernel's entry, the others wait for INIT and SIPI. It needs RAM
  * from address 0 on, and gets ACPI tables and an MP table for the VM's vCPUs and `hardware`. A compressed kernel decompresses itself.
  * The image brings the ports that turn the machine off and reset it (ACPI sleep and reset registers, keyboard controller's reset line);
- * devices of the user's on the same ports take their place. So does the first serial port of `hardware`, which is `vm.console`. A
+ * devices of the user's on the same ports take their place. A guest that jumps to the PC's reset vector is reset too. So does the first serial port of `hardware`, which is `vm.console`. A
  * panicking kernel ends the VM with 'panic' when its driver pvpanic-mmio is loaded; without it, with what `panic=` on the command line
  * makes of it (`panic=-1`: a reset at once).
  * Loading throws `ERR_IMAGE_READ` (path, errno), `ERR_IMAGE_FORMAT` (field and value) or `ERR_IMAGE_RANGE`; memory is unchanged then, unless
@@ -217,7 +218,7 @@ async function place(
 ): Promise<VcpuBoot[]> {
   const regions = memory.regions();
   const { file, initrd, cmdline, hardware } = rest;
-  requireWritable(regions, { start: 0, end: MP_TABLE.end, what: 'the first mebibyte' });
+  requireWritable(regions, { start: 0, end: MIB, what: 'the first mebibyte' });
   for (const range of kernel.ranges) requireWritable(regions, range);
   const acpi = acpiTables(ACPI_TABLES.start, vcpus, hardware);
   const mp = mpTable(MP_TABLE.start, vcpus, hardware);
@@ -253,6 +254,7 @@ async function place(
   memory.write(LINUX_PLACES.cmdline, cmdline);
   memory.write(ACPI_TABLES.start, acpi.bytes);
   memory.write(MP_TABLE.start, mp);
+  memory.write(RESET_VECTOR, RESET_CODE);
   memory.write(LINUX_PLACES.gdt, linuxGdt(kernel.entry === 'pvh' ? 32 : 64));
   if (kernel.entry === 'pvh') memory.write(LINUX_PLACES.startInfo, hvmStartInfo(facts, LINUX_PLACES.startInfo));
   else {
