@@ -36,7 +36,9 @@ test('a shell that reads from standard input: power-off, status 0', async () => 
 });
 
 test('a bzImage as the image, with --json: reset, status 0, marks', async () => {
-  const { status, stdout, stderr } = await nodeKvm(['run', BZIMAGE, '--initrd', initrd('reboot -f'), '--json'], { timeoutMs });
+  const { status, stdout, stderr } = await nodeKvm(['run', BZIMAGE, '--initrd', initrd('reboot -f'), '--json'], {
+    timeoutMs,
+  });
   assert.is(status, 0, stderr + stdout);
   const report = JSON.parse(stdout);
   assert.equal([report.format, report.reason], ['linux', 'reset']);
