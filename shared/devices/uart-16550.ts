@@ -308,7 +308,9 @@ export class Uart16550 implements DeviceHandlers {
       if (this.#transmitter.length > 0) this.#set(WORD.EMPTIED, 1);
       this.#transmitter.clear();
     }
-    if (switched || (enable && (value & FCR.CLEAR_RECEIVER) !== 0)) this.#receiver.clear();
+    // Not when they are switched on, though the data sheet has that too: a driver may do so some accesses after it has opened the port (Linux
+    // does), and what was typed at once, which a line would still be carrying, would go.
+    if ((switched && !enable) || (enable && (value & FCR.CLEAR_RECEIVER) !== 0)) this.#receiver.clear();
     this.#set(WORD.TRIGGER, enable ? (TRIGGER_LEVELS[value >>> 6] ?? 1) : 1);
     this.#options.onRoom?.();
   }

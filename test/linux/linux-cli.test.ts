@@ -29,8 +29,8 @@ test('a shell that reads from standard input: power-off, status 0', async () => 
     input: 'echo sum=$((40 + 2))\nnproc\npoweroff -f\n',
   });
   assert.is(status, 0, stderr + stdout);
-  assert.match(stdout, /^sum=42\r?$/m);
-  assert.match(stdout, /^2\r?$/m);
+  assert.match(stdout, /^sum=42\r?$/m, stdout + stderr);
+  assert.match(stdout, /^2\r?$/m, stdout + stderr);
   assert.match(stderr, /since create\(\) was called: .*init \d+/);
   assert.match(stderr, /node-kvm: power-off/);
 });
