@@ -17,8 +17,6 @@ const SET = 'KVM_SET_USER_MEMORY_REGION';
 const GET = 'KVM_GET_DIRTY_LOG';
 const CLEAR = 'KVM_CLEAR_DIRTY_LOG';
 export const RESET = 'KVM_RESET_DIRTY_RINGS';
-/** The calls that take what KVM's log has. */
-export const LOG_CALLS: readonly string[] = ['KVM_GET_DIRTY_LOG', 'KVM_CLEAR_DIRTY_LOG'];
 const SCAN = 'PAGEMAP_SCAN';
 const REGISTER = ['UFFDIO_REGISTER', SCAN];
 const OPEN_TRACKER = ['userfaultfd', 'UFFDIO_API'];
