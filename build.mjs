@@ -189,7 +189,7 @@ const wasmTexts = {
     onLoad({ filter: /\.wat$/ }, async ({ path, suffix }) => {
       if (suffix !== '?wasm') return undefined;
       const { default: wabt } = await import('wabt');
-      const module = (await wabt()).parseWat(relative(root, path), readFileSync(path), features);
+      const module = (await wabt()).parseWat(relative(root, path), readFileSync(path, 'utf8'), features);
       try {
         module.validate(features);
         return { contents: module.toBinary({}).buffer, loader: 'binary' };

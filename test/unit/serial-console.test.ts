@@ -71,7 +71,7 @@ test('input waits for the guest: 16 bytes in the FIFO, the rest in the stream, w
   const guest = new SerialGuest();
   const { port } = guest;
   guest.set(SERIAL.FCR, 1);
-  const text = '0123456789'.repeat(4000);
+  const text = '0123456789'.repeat(port.console.writableHighWaterMark / 4);
   let done = false;
   const more = port.console.write(text, () => {
     done = true;
