@@ -1,11 +1,11 @@
 // Is the tarball what users get? Packs it, installs it into an empty project without install scripts, and runs the README's
-// first example from ESM, CommonJS and TypeScript, on every Node version that the package supports. Then publint and
-// are-the-types-wrong. Usage: npm run test:package [-- --node 22,24]
+// first example from ESM, CommonJS and TypeScript, on every Node version that the package supports. Builds from source on the
+// last of them, too. Then publint and are-the-types-wrong. Usage: npm run test:package [-- --node 22,24]
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join, relative } from 'node:path';
 
 const root = process.cwd();
 const chosen = process.argv.includes('--node')
@@ -14,12 +14,17 @@ const chosen = process.argv.includes('--node')
 const scratch = mkdtempSync(join(tmpdir(), 'node-kvm-package-'));
 let failures = 0;
 
-function sh(command: string, args: readonly string[], cwd: string): string {
+function sh(command: string, args: readonly string[], cwd: string, more: NodeJS.ProcessEnv = {}): string {
   // npm's own variables would make the inner npm and node-gyp-build believe that they run in this project.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') || name === 'npm_config_cache'),
   );
-  return execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return execFileSync(command, args, {
+    cwd,
+    env: { ...env, ...more },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 function check(name: string, body: () => void): void {
@@ -45,6 +50,19 @@ function commonJs(source: string): string {
   if (/^import /m.test(body))
     throw new Error('README example imports in a way that this check cannot turn into require()');
   return `(async () => {\n${body}\n})();\n`;
+}
+
+/** What is built or downloaded, not written: a clone has none of it. */
+const BUILT = new Set(['.git', 'node_modules', 'build', 'dist', 'prebuilds', 'native/build', 'shared/generated']);
+
+/** Builds the project's sources in a folder of their own, with Node `binary`: addon, bundles and types. */
+function buildFromSource(binary: string, folder: string): void {
+  cpSync(root, folder, { recursive: true, filter: path => !BUILT.has(relative(root, path)) });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const PATH = `${dirname(binary)}${delimiter}${process.env['PATH']}`;
+  sh(binary, ['build.mjs', 'build'], folder, { PATH });
+  sh(binary, ['dist/cli.js', '--version'], folder);
+  rmSync(folder, { recursive: true });
 }
 
 try {
@@ -108,6 +126,8 @@ try {
       if (outputs.size !== 1) throw new Error(JSON.stringify([...outputs]));
       console.log(`     ${[...outputs][0]?.trim()}`);
     });
+    if (major === chosen.at(-1) && binary !== process.execPath)
+      check(`Node ${major}: builds from source`, () => buildFromSource(binary, join(scratch, `source-${major}`)));
   }
 
   check('publint', () => {
