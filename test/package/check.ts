@@ -5,7 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join, relative } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
+import { projectFiles } from '../project-files.ts';
 
 const root = process.cwd();
 const chosen = process.argv.includes('--node')
@@ -52,12 +53,9 @@ function commonJs(source: string): string {
   return `(async () => {\n${body}\n})();\n`;
 }
 
-/** What is built or downloaded, not written: a clone has none of it. */
-const BUILT = new Set(['.git', 'node_modules', 'build', 'dist', 'prebuilds', 'native/build', 'shared/generated']);
-
 /** Builds the project's sources in a folder of their own, with Node `binary`: addon, bundles and types. */
 function buildFromSource(binary: string, folder: string): void {
-  cpSync(root, folder, { recursive: true, filter: path => !BUILT.has(relative(root, path)) });
+  for (const file of projectFiles(root)) cpSync(join(root, file), join(folder, file));
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const PATH = `${dirname(binary)}${delimiter}${process.env['PATH']}`;
   sh(binary, ['build.mjs', 'build'], folder, { PATH });

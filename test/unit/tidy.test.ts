@@ -6,15 +6,11 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { projectFiles } from '../project-files.ts';
 
 const test = suite('tidy');
 const root = execFileSync('git', ['rev-parse', '--show-toplevel'], { encoding: 'utf8' }).trim();
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter(Boolean);
+const files = projectFiles(root);
 const text = (file: string) => readFileSync(join(root, file), 'utf8');
 
 /** Every module that a TypeScript file imports: repository paths for relative imports, package names otherwise. */
